@@ -1,0 +1,3 @@
+//! `brig`: arguments, output and exit codes.
+#![forbid(unsafe_code)]
+fn main() {}

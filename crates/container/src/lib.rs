@@ -1,0 +1,2 @@
+//! A container's configuration and life.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Descriptors, openat2, atomic writes and locks.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Subordinate ids and user namespace maps.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! What a process here can see and do.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The isolating core.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Seccomp profiles to BPF.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Blobs, refs, layers and snapshots.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! `bpf(2)`: load and attach cgroup device programs.

@@ -1,0 +1,1 @@
+//! `seccomp(2)`: install a filter, receive its notify descriptor.
