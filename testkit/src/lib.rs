@@ -1,1 +1,14 @@
-//! Fixtures and needs().
+//! Fixtures for the tests, and the needs that a test states before it starts.
+//!
+//! A test that cannot run on this machine says so: `testkit::needs!(root, program("runc"))` prints
+//! `skipped: <test>: needs <need>`, writes the same line to the file that `cargo xtask test` counts,
+//! and returns. Nothing here changes the host's own files, and nothing here is linked into a product.
+#![forbid(unsafe_code)]
+
+mod need;
+mod tempdir;
+
+#[doc(hidden)]
+pub use need::constructors;
+pub use need::{Need, cgroup_v1_mount, cgroup_v2_mount, find_program, needs};
+pub use tempdir::TempDir;
