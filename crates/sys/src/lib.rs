@@ -6,5 +6,11 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod bpf;
+pub mod clone;
+pub mod exec;
+pub mod mount;
+pub mod namespace;
+pub mod process;
 pub mod raw;
 pub mod seccomp;
+pub mod signal;

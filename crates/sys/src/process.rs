@@ -1,0 +1,83 @@
+//! Scheduling, memory policy, execution domain and keyring of the calling process.
+
+use rustix::io::Errno;
+
+use crate::clone::last_errno;
+
+/// Size of the first version of `struct sched_attr` in bytes.
+const SCHED_ATTR_SIZE_VER0: u32 = 48;
+const _: () = assert!(size_of::<SchedulerAttributes>() == SCHED_ATTR_SIZE_VER0 as usize);
+
+/// `struct sched_attr` of `<linux/sched/types.h>`, first version.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchedulerAttributes {
+    size: u32,
+    /// `SCHED_*`.
+    pub policy: u32,
+    /// `SCHED_FLAG_*`.
+    pub flags: u64,
+    /// -20 to 19.
+    pub nice: i32,
+    /// 1 to 99 for real-time policies.
+    pub priority: u32,
+    /// Nanoseconds.
+    pub runtime: u64,
+    /// Nanoseconds.
+    pub deadline: u64,
+    /// Nanoseconds.
+    pub period: u64,
+}
+
+/// Sets the scheduling of process `pid` (0: the caller), sched_setattr(2).
+pub fn set_scheduler(pid: i32, mut attributes: SchedulerAttributes) -> Result<(), Errno> {
+    attributes.size = SCHED_ATTR_SIZE_VER0;
+    // SAFETY: the structure says its own size and is only read.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attributes, 0u32) })
+}
+
+/// Sets the I/O priority of process `pid` (0: the caller): class 1 to 3 and level 0 to 7, ioprio_set(2).
+pub fn set_io_priority(pid: i32, class: u8, level: u8) -> Result<(), Errno> {
+    const WHO_PROCESS: i32 = 1;
+    let priority = (i32::from(class) << 13) | i32::from(level);
+    // SAFETY: three integers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, pid, priority) })
+}
+
+/// Sets the caller's NUMA policy: mode with flags, and a mask of nodes, set_mempolicy(2).
+pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> Result<(), Errno> {
+    let bits = nodes.len() * 64;
+    // The kernel reads one bit less than it is told (get_nodes in mm/mempolicy.c).
+    let (pointer, length) = if bits == 0 { (std::ptr::null(), 0) } else { (nodes.as_ptr(), bits + 1) };
+    // SAFETY: the kernel reads `length - 1` bits from the slice.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, pointer, length) })
+}
+
+/// Sets the execution domain, personality(2).
+pub fn set_personality(domain: u64) -> Result<(), Errno> {
+    // SAFETY: one integer; returns the former domain or -1.
+    match unsafe { libc::syscall(libc::SYS_personality, domain) } {
+        -1 => Err(last_errno()),
+        _ => Ok(()),
+    }
+}
+
+/// Gives the caller a new, empty session keyring, keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`.
+pub fn new_session_keyring() -> Result<(), Errno> {
+    const JOIN_SESSION_KEYRING: i32 = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    match unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<u8>()) } {
+        -1 => Err(last_errno()),
+        _ => Ok(()),
+    }
+}
+
+/// Sets the caller's file mode creation mask; returns the former one.
+pub fn set_umask(mask: u32) -> u32 {
+    // SAFETY: umask cannot fail.
+    unsafe { libc::umask(mask) }
+}
+
+fn check(result: i64) -> Result<(), Errno> {
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}

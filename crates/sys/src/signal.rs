@@ -1,0 +1,95 @@
+//! Signal masks, dispositions and `signalfd(2)`.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::clone::last_errno;
+
+/// The highest signal number on Linux.
+pub const LAST: i32 = 64;
+
+/// Blocks every signal for the calling thread and returns a descriptor that reads them.
+pub fn block_all_into_descriptor() -> Result<OwnedFd, Errno> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises the set; sigprocmask and signalfd read it.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        // A fault must still kill the process rather than loop.
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT] {
+            libc::sigdelset(all.as_mut_ptr(), fault);
+        }
+        if libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut()) != 0 {
+            return Err(last_errno());
+        }
+        match libc::signalfd(-1, all.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(last_errno()),
+            descriptor => Ok(OwnedFd::from_raw_fd(descriptor)),
+        }
+    }
+}
+
+/// One signal read from a descriptor of [`block_all_into_descriptor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Signal number.
+    pub number: i32,
+    /// Sender, or 0 where there is none.
+    pub sender: u32,
+    /// `si_code`: `SI_USER` is 0, kernel-made ones (a terminal's `^C`) are greater.
+    pub code: i32,
+}
+
+/// Reads the next pending signal; `None` when there is none.
+pub fn receive(descriptor: BorrowedFd<'_>) -> Result<Option<Received>, Errno> {
+    let mut information = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the buffer is as long as the length says; all bit patterns are valid for the structure.
+    let count = unsafe { libc::read(descriptor.as_raw_fd(), information.as_mut_ptr().cast(), size) };
+    if count == -1 {
+        let errno = last_errno();
+        return if errno == Errno::AGAIN { Ok(None) } else { Err(errno) };
+    }
+    if usize::try_from(count) != Ok(size) {
+        return Err(Errno::IO);
+    }
+    // SAFETY: zeroed above and filled by the kernel.
+    let information = unsafe { information.assume_init() };
+    Ok(Some(Received {
+        number: information.ssi_signo.cast_signed(),
+        sender: information.ssi_pid,
+        code: information.ssi_code,
+    }))
+}
+
+/// Waits for one of the blocked signals and returns its number, without allocating.
+pub fn wait_any() -> Result<i32, Errno> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut number = 0;
+    // SAFETY: sigfillset initialises the set, sigwait reads it and writes the number.
+    let errno = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigwait(all.as_ptr(), &raw mut number)
+    };
+    if errno == 0 { Ok(number) } else { Err(Errno::from_raw_os_error(errno)) }
+}
+
+/// Gives every signal its default disposition and unblocks all: what a program expects at its start.
+///
+/// Rust's runtime ignores `SIGPIPE`, and a caller may have left others ignored: both survive exec.
+pub fn reset_all() -> Result<(), Errno> {
+    // SAFETY: SIG_DFL is a valid disposition; an answer of EINVAL for SIGKILL, SIGSTOP and the two signals
+    // that libc keeps for itself is expected and changes nothing.
+    unsafe {
+        for number in 1..=LAST {
+            libc::signal(number, libc::SIG_DFL);
+        }
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        if libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) != 0 {
+            return Err(last_errno());
+        }
+    }
+    Ok(())
+}
