@@ -1,0 +1,134 @@
+//! The commands of `brig`, one file each.
+//!
+//! To add one: a file with `pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure>`
+//! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
+
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::error::{ENGINE_ERROR, Failure};
+use crate::global::{Early, Global};
+use crate::output;
+
+/// One command: its name, what help says about it, its entry point.
+struct Command {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Global, Vec<OsString>) -> Result<u8, Failure>,
+}
+
+/// Every command that is the first word after `brig`.
+const COMMANDS: &[Command] = &[Command { name: "version", about: "Print the version", run: version::run }];
+
+/// Runs the command line for people and returns its exit code.
+pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
+    let mut global = Global::default();
+    let mut args = args.into_iter();
+    let result = global.parse(&mut args).and_then(|early| match early {
+        Early::Help => output::print(&help()).map(|()| 0),
+        Early::Version => output::print(&format!("brig version {}\n", env!("CARGO_PKG_VERSION"))).map(|()| 0),
+        Early::Command => match args.next() {
+            Some(word) => dispatch(&global, COMMANDS, "brig", &word, args.collect()),
+            None => output::print(&help()).map(|()| ENGINE_ERROR),
+        },
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            global.log.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(
+    global: &Global,
+    commands: &[Command],
+    parent: &str,
+    word: &OsString,
+    args: Vec<OsString>,
+) -> Result<u8, Failure> {
+    match commands.iter().find(|command| word == command.name) {
+        Some(command) => (command.run)(global, args),
+        None => Err(Failure::user(format!("`{}` is not a command of `{parent}`", word.to_string_lossy()))
+            .hint(format!("`{parent} --help` lists the commands"))),
+    }
+}
+
+/// Parses the words of one command. Help and usage errors are printed here, as clap words them.
+pub(crate) fn parse<P: Parser>(name: &str, args: Vec<OsString>) -> Result<P, Failure> {
+    let words = std::iter::once(OsString::from(name)).chain(args);
+    P::try_parse_from(words).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::print(&error.to_string()) {
+            Ok(()) => Failure::closed_pipe(),
+            Err(failure) => failure,
+        },
+        _ => usage(name, &error.to_string()),
+    })
+}
+
+/// Turns clap's several lines into our one line and its hints.
+fn usage(name: &str, text: &str) -> Failure {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let mut failure_hints = Vec::new();
+    for line in lines {
+        match line.strip_prefix("tip: ") {
+            Some(tip) => failure_hints.push(tip.to_owned()),
+            None if line.starts_with("Usage:") => break,
+            None => {
+                first.push(' ');
+                first.push_str(line);
+            }
+        }
+    }
+    let failure = Failure::user(first.replace('\'', "`"));
+    failure_hints
+        .into_iter()
+        .fold(failure, |failure, hint| failure.hint(hint.replace('\'', "`")))
+        .hint(format!("`{name} --help` lists the flags"))
+}
+
+fn help() -> String {
+    let mut text = String::from(
+        "Usage: brig [FLAGS] COMMAND\n\nBuilds, stores, runs and audits containers, without a daemon.\n\nCommands:\n",
+    );
+    for command in COMMANDS {
+        text.push_str(&format!("  {:<12} {}\n", command.name, command.about));
+    }
+    text.push_str(
+        "\nFlags:\n      --root DIR           Where images and containers are kept\n      --runroot DIR        Where locks and sockets are kept\n      --log-level LEVEL    error, warn, info or debug\n      --log-format FORMAT  text or json\n  -D, --debug              As --log-level debug\n  -h, --help               Print help\n  -v, --version            Print the version\n\n`brig COMMAND --help` says more about a command.\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_errors_become_one_line_with_hints() {
+        let failure = usage(
+            "brig run",
+            "error: unexpected argument '--nmae' found\n\n  tip: a similar argument exists: '--name'\n\nUsage: brig run\n",
+        );
+        assert_eq!(failure.chain(), "unexpected argument `--nmae` found");
+        assert_eq!(
+            failure.hints(),
+            ["a similar argument exists: `--name`", "`brig run --help` lists the flags"]
+        );
+    }
+
+    #[test]
+    fn names_are_unique_and_sorted_by_use() {
+        for (at, command) in COMMANDS.iter().enumerate() {
+            assert!(COMMANDS[at + 1..].iter().all(|other| other.name != command.name), "{}", command.name);
+            assert!(!command.about.ends_with('.'), "{}", command.name);
+        }
+    }
+}

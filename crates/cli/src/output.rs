@@ -1,0 +1,123 @@
+//! What a command prints: data on standard output, everything else on standard error.
+//!
+//! Lines on standard error are `error:`, `hint:`, `warning:` or, with `--log-format json`, one JSON object
+//! each. No colour is used: every line reads the same in a file.
+
+use std::io::{self, Write};
+
+use crate::error::Failure;
+use crate::global::{LogFormat, LogLevel};
+
+/// How lines on standard error are written; set once from the global flags.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log {
+    /// The least serious level that is printed.
+    pub(crate) level: LogLevel,
+    /// As text or as JSON.
+    pub(crate) format: LogFormat,
+}
+
+impl Log {
+    /// Prints an error, its causes and its hints.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if failure.is_silent() {
+            return;
+        }
+        self.line(LogLevel::Error, "error", &failure.chain());
+        for hint in failure.hints() {
+            self.line(LogLevel::Error, "hint", hint);
+        }
+    }
+
+    /// Prints a warning: something works less well, or protects less, than asked for.
+    pub(crate) fn warning(self, text: &str) {
+        self.line(LogLevel::Warning, "warning", text);
+    }
+
+    /// Prints what a person might like to know.
+    pub(crate) fn note(self, text: &str) {
+        self.line(LogLevel::Info, "note", text);
+    }
+
+    fn line(self, level: LogLevel, label: &str, text: &str) {
+        if level > self.level {
+            return;
+        }
+        let text = printable(text);
+        let line = match self.format {
+            LogFormat::Text => format!("{label}: {text}\n"),
+            LogFormat::Json => format!("{}\n", serde_json::json!({ "level": label, "message": text })),
+        };
+        // Nobody is left to tell when standard error itself is closed.
+        drop(io::stderr().lock().write_all(line.as_bytes()));
+    }
+}
+
+/// Writes data to standard output; a reader that went away ends the command quietly.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::closed_pipe()),
+        Err(error) => Err(Failure::environment(error)),
+    }
+}
+
+/// Writes a value as indented JSON to standard output.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(Failure::environment)?;
+    text.push('\n');
+    print(&text)
+}
+
+/// Replaces control characters: names in messages come from images and must not drive a terminal.
+fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\n' && character != '\t' {
+            clean.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
+}
+
+/// A table with a heading, columns three blanks apart, as docker prints it.
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = heading.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    for row in std::iter::once(&heading).chain(rows) {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width + 3 - cell.chars().count()));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["busybox".into(), "1".into()], vec!["a".into(), "latest".into()]];
+        assert_eq!(table(&["NAME", "TAG"], &rows), "NAME      TAG\nbusybox   1\na         latest\n");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(printable("a\tb"), "a\tb");
+    }
+}
