@@ -8,4 +8,10 @@
 //! error (runtime-spec asks for a warning) and whose builders bring 30 more crates into the tree.
 #![forbid(unsafe_code)]
 
+pub mod digest;
+pub mod image;
+pub mod reference;
 pub mod runtime;
+
+pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use reference::{Reference, ReferenceError};
