@@ -41,6 +41,10 @@ pub enum Need {
     Path(&'static str),
     /// A C compiler, for tests that build a hostile program.
     CCompiler,
+    /// [`User::with_subids`](crate::User::with_subids) works here.
+    UserWithSubids,
+    /// [`User::without_subids`](crate::User::without_subids) works here.
+    UserWithoutSubids,
 }
 
 /// The constructors that [`needs!`](crate::needs!) takes by name.
@@ -112,6 +116,14 @@ pub mod constructors {
     pub const fn c_compiler() -> Need {
         Need::CCompiler
     }
+    #[must_use]
+    pub const fn user_with_subids() -> Need {
+        Need::UserWithSubids
+    }
+    #[must_use]
+    pub const fn user_without_subids() -> Need {
+        Need::UserWithoutSubids
+    }
 }
 
 impl fmt::Display for Need {
@@ -133,6 +145,8 @@ impl fmt::Display for Need {
             Self::Kvm => write!(out, "kvm"),
             Self::Path(path) => write!(out, "{path}"),
             Self::CCompiler => write!(out, "a C compiler"),
+            Self::UserWithSubids => write!(out, "an unprivileged user with subordinate ids"),
+            Self::UserWithoutSubids => write!(out, "an unprivileged user without subordinate ids"),
         }
     }
 }
@@ -161,6 +175,10 @@ impl Need {
             Self::Kvm => OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok(),
             Self::Path(path) => Path::new(path).exists(),
             Self::CCompiler => find_program("cc").is_some(),
+            Self::UserWithSubids => {
+                Self::User.is_met() && Self::Newuidmap.is_met() && (Self::Root.is_met() || own_subids())
+            }
+            Self::UserWithoutSubids => Self::User.is_met() && (Self::Root.is_met() || !own_subids()),
         }
     }
 }
@@ -241,6 +259,15 @@ fn kernel_version() -> (u32, u32) {
     let release = name.release().to_string_lossy();
     let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Whether this process's own user has subordinate ids, by `/etc/subuid`.
+fn own_subids() -> bool {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let name = crate::user::name_of(&uid).unwrap_or_default();
+    file_has_line("/etc/subuid", |line| {
+        line.split(':').next().is_some_and(|owner| owner == uid || (!name.is_empty() && owner == name))
+    })
 }
 
 fn has_landlock() -> bool {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -67,12 +68,23 @@ impl Drop for TempDir {
             mounts.lines().filter_map(|line| line.split(' ').nth(4)).find(|point| point.starts_with(&below));
         let fault = match left {
             Some(point) => Some(format!("a mount was left at {point}")),
-            None => fs::remove_dir_all(&self.path).err().map(|error| error.to_string()),
+            None => remove(&self.path).err().map(|error| error.to_string()),
         };
         if let Some(fault) = fault {
             // A second panic would abort the test process and hide the first one's message.
             assert!(std::thread::panicking(), "{}: {fault}", self.path.display());
         }
+    }
+}
+
+/// Removes a tree that may hold files of the caller's subordinate ids, which only their namespace's root can remove.
+fn remove(path: &Path) -> std::io::Result<()> {
+    let Err(error) = fs::remove_dir_all(path) else { return Ok(()) };
+    let removed =
+        Command::new("unshare").args(["--map-root-user", "--map-auto", "rm", "-rf", "--"]).arg(path).status();
+    match removed {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(error),
     }
 }
 

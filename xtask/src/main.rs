@@ -1,2 +1,72 @@
-//! House chores.
-fn main() {}
+//! The house's chores, as `cargo xtask <chore>`: what a shell script would do, where a script would need logic.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore's output is for the person who ran it"
+)]
+
+mod counts;
+mod floors;
+mod packages;
+mod test;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage: cargo xtask <chore>
+  test          install what the tests need (as root), run everything that can run, print the counts
+  floors        check that every crate depends only on lower floors and that only `sys` is unsafe
+  bench start   measure how long and how much a container's start takes, against its peers";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => test::run(),
+        ["floors"] => report(&floors::faults()),
+        ["bench", rest @ ..] => bench(rest),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn report(faults: &[String]) -> ExitCode {
+    for fault in faults {
+        eprintln!("floors: {fault}");
+    }
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn bench(arguments: &[&str]) -> ExitCode {
+    // What is measured is what people run: the release build of the product, not the one of the tests.
+    let built = succeeds(cargo().args(["build", "--release", "--package", "cli", "--bin", "brig"]))
+        && succeeds(cargo().args(["build", "--release", "--package", "bench", "--bins"]));
+    let run = ["run", "--release", "--quiet", "--package", "bench", "--bin", "bench", "--"];
+    if built && succeeds(cargo().args(run).args(arguments)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository")
+}
+
+/// A cargo command, in the root of the repository.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command with our standard streams.
+fn succeeds(command: &mut Command) -> bool {
+    match command.status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("{command:?}: {error}");
+            false
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `brig` as one person uses it, with a store and a run directory of the story's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::{Bundle, Outcome, TempDir, User};
+
+/// The person, the binary they run and where it keeps its things.
+#[derive(Debug)]
+pub struct Brig {
+    // Dropped before `directory`: the user's files go first.
+    user: Option<User>,
+    program: PathBuf,
+    directory: TempDir,
+}
+
+impl Brig {
+    /// Root, with every right this machine gives it.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { user: None, program: testkit::brig().to_owned(), directory: TempDir::new() }
+    }
+
+    /// A fresh user with 65,536 subordinate ids.
+    #[must_use]
+    pub fn user() -> Self {
+        Self::of(User::with_subids())
+    }
+
+    /// A fresh user with no id but their own.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::of(User::without_subids())
+    }
+
+    fn of(user: User) -> Self {
+        let program = user.install(testkit::brig());
+        let directory = TempDir::new();
+        user.give(directory.path());
+        Self { user: Some(user), program, directory }
+    }
+
+    /// Whether the person is root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.user.is_none()
+    }
+
+    /// The user, when the person is one.
+    #[must_use]
+    pub fn as_user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    /// A directory that the person owns, removed with the story.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where the story keeps images and containers.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.directory.join("store")
+    }
+
+    /// `program`, as the person runs it.
+    #[must_use]
+    pub fn other(&self, program: impl AsRef<Path>) -> Command {
+        match &self.user {
+            Some(user) => user.command(program),
+            None => Command::new(program.as_ref()),
+        }
+    }
+
+    /// `brig` with the story's directories and these arguments.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.other(&self.program);
+        command
+            .arg("--root")
+            .arg(self.store())
+            .arg("--runroot")
+            .arg(self.directory.join("run"))
+            .args(arguments);
+        command
+    }
+
+    /// Runs `brig` with these arguments.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        testkit::run(&mut self.command(arguments))
+    }
+
+    /// Runs `brig` and returns standard output; it must succeed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        self.run(arguments).success()
+    }
+
+    /// Imports the busybox image as `busybox:latest`.
+    pub fn import_busybox(&self) {
+        let archive = testkit::busybox_tar(self.directory.path());
+        self.ok(&["import", archive.to_str().expect("our paths are ASCII"), "busybox"]);
+    }
+
+    /// Runs a shell script in a fresh busybox container with these flags of `brig run`.
+    #[must_use]
+    pub fn shell(&self, flags: &[&str], script: &str) -> Outcome {
+        let arguments = [&["run", "--rm"], flags, &["busybox", "sh", "-c", script]].concat();
+        self.run(&arguments)
+    }
+
+    /// `brig runtime` with the story's state directory and these arguments.
+    #[must_use]
+    pub fn runtime(&self, arguments: &[&str]) -> Command {
+        let mut command = self.other(&self.program);
+        command.arg("runtime").arg("--root").arg(self.directory.join("state")).args(arguments);
+        command
+    }
+
+    /// A bundle named `name` that the person owns and that they may run: a user's has an id map.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn bundle(&self, name: &str, args: &[&str]) -> Bundle {
+        let mut bundle = Bundle::new(&self.directory.join(name), args);
+        if let Some(user) = &self.user {
+            bundle.map_ids(&[(0, user.uid(), 1)], &[(0, user.gid(), 1)]);
+            bundle.write();
+            user.give(bundle.path());
+        }
+        bundle
+    }
+}

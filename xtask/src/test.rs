@@ -1,0 +1,143 @@
+//! `cargo xtask test`: everything that can run here, and honest counts of what could not.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use testkit::{Hygiene, TempDir, find_program};
+
+use crate::counts::Counts;
+use crate::{cargo, packages};
+
+/// Runs the whole suite; success when nothing failed.
+///
+/// # Panics
+/// When the file of skips cannot be made.
+pub(crate) fn run() -> ExitCode {
+    packages::install();
+    let scratch = TempDir::new();
+    let skips = scratch.join("skips");
+    fs::write(&skips, "").expect("file in our own directory");
+
+    let mut counts = Counts::default();
+    check(&mut counts, "rustfmt", cargo().args(["fmt", "--all", "--check"]));
+    check(&mut counts, "floors", cargo().args(["xtask", "floors"]));
+    tool(&mut counts, "typos", &["typos"], &[]);
+    tool(&mut counts, "cargo-deny", &["cargo-deny"], &["--offline", "check", "licenses", "bans", "sources"]);
+    check(
+        &mut counts,
+        "clippy",
+        cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
+    );
+
+    let built = brig_binary();
+    counts.check(built.is_some());
+    if let Some(brig) = built {
+        let before = Hygiene::capture();
+        tests(&mut counts, &brig, &skips);
+        let left = before.left_behind();
+        for line in &left {
+            println!("left behind: {line}");
+        }
+        counts.check(left.is_empty());
+    }
+
+    let needs = counts.move_skipped(&fs::read_to_string(&skips).expect("the file of skips"));
+    if !needs.is_empty() {
+        println!("skipped for which need:");
+        for (need, number) in &needs {
+            println!("  {number:4}  {need}");
+        }
+    }
+    let Counts { passed, failed, skipped } = counts;
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn check(counts: &mut Counts, name: &str, command: &mut Command) {
+    println!("== {name}");
+    let has_passed = crate::succeeds(command);
+    if !has_passed {
+        println!("FAILED: {name}");
+    }
+    counts.check(has_passed);
+}
+
+/// A check by a program that takes long to build: run where it is installed, and its absence counted.
+fn tool(counts: &mut Counts, name: &str, programs: &[&str], arguments: &[&str]) {
+    let Some(program) =
+        programs.iter().find_map(|program| find_program(program).or_else(|| cargo_program(program)))
+    else {
+        println!("== {name}: not installed, skipped (cargo install {name})");
+        counts.skipped += 1;
+        return;
+    };
+    check(counts, name, Command::new(program).args(arguments).current_dir(crate::root()));
+}
+
+fn cargo_program(name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
+    Some(home.join("bin").join(name)).filter(|path| path.is_file())
+}
+
+/// Builds the binary under test and answers where it is.
+fn brig_binary() -> Option<PathBuf> {
+    println!("== build");
+    let output = cargo()
+        .args(["build", "--package", "cli", "--bin", "brig", "--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .ok()?;
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut paths = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message["executable"].as_str()?))
+    });
+    paths.next_back().filter(|_| output.status.success())
+}
+
+fn tests(counts: &mut Counts, brig: &Path, skips: &Path) {
+    let has_nextest = find_program("cargo-nextest").or_else(|| cargo_program("cargo-nextest")).is_some();
+    let runs: &[&[&str]] = if has_nextest {
+        &[
+            &["nextest", "run", "--workspace", "--no-fail-fast"],
+            &["test", "--workspace", "--doc", "--no-fail-fast"],
+        ]
+    } else {
+        // Without nextest all tests of a binary share a process: the stories' processes would see each other.
+        &[&["test", "--workspace", "--no-fail-fast"]]
+    };
+    for arguments in runs {
+        println!("== cargo {}", arguments.join(" "));
+        let failed_before = counts.failed;
+        let mut command = cargo();
+        command.args(*arguments).env("BRIG_BIN", brig).env("BRIG_TEST_SKIPS", skips);
+        let succeeded = relay(&mut command, |line| counts.add_line(line));
+        if !succeeded && counts.failed == failed_before {
+            // It broke before it could count: a build error, a crash.
+            counts.check(false);
+        }
+    }
+}
+
+/// Runs a command, passing its output on line by line.
+fn relay(command: &mut Command, mut each: impl FnMut(&str)) -> bool {
+    // One pipe for both streams keeps their order.
+    let Ok((reader, writer)) = std::io::pipe() else { return false };
+    let Ok(copy) = writer.try_clone() else { return false };
+    let child = command.stdin(Stdio::null()).stdout(writer).stderr(copy).spawn();
+    let Ok(mut child) = child else { return false };
+    // The command holds our two ends of the pipe until it is given others.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut stdout = std::io::stdout().lock();
+    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        each(&line);
+        if writeln!(stdout, "{line}").is_err() {
+            break;
+        }
+    }
+    child.wait().is_ok_and(|status| status.success())
+}
