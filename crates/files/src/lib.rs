@@ -1,2 +1,41 @@
-//! Descriptors, openat2, atomic writes and locks.
+//! Work on a hostile directory tree by descriptor only, write files atomically, lock them.
+//!
+//! Half of all container escapes are one defect: a path string is resolved, then used, on a tree that an
+//! attacker changes in between. So every function here takes a directory descriptor and returns a
+//! descriptor, and all of them set `O_CLOEXEC`.
+//!
+//! * [`RelPath`]: a path that cannot be absolute, contain `..`, or be too long.
+//! * [`root`]: open, make and read below a hostile root; symlinks are followed inside it only.
+//! * [`procfs`]: `/proc` that no container can have replaced.
+//! * [`atomic`]: a file is there in full or not at all, also after a power cut.
+//! * [`lock`]: `flock(2)`, released when its holder dies.
+//! * [`pause`]: where a race test stops us; compiled to nothing without the feature `test-pauses`.
+//!
+//! It deliberately knows nothing of mounts, containers, or ownership, and reads no environment
+//! variable (the test-only `pause` aside).
+//!
+//! ```
+//! use std::os::fd::AsFd;
+//! # fn main() -> Result<(), files::Error> {
+//! # let directory = testkit::TempDir::new();
+//! let root = files::open_directory(directory.path())?;
+//! files::atomic::write(root.as_fd(), "state.json", b"{}", 0o600, files::atomic::Durability::Volatile)?;
+//! let state = files::root::read_bounded(root.as_fd(), "/state.json", 4096)?;
+//! assert_eq!(state.as_deref(), Some(&b"{}"[..]));
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod atomic;
+mod descriptor;
+mod error;
+pub mod lock;
+pub mod pause;
+pub mod procfs;
+mod relpath;
+pub mod root;
+
+pub use descriptor::{clear_cloexec, open_directory, read_all, set_cloexec, write_all};
+pub use error::{Error, Result};
+pub use relpath::{MAX_COMPONENT, MAX_PATH, RelPath};
