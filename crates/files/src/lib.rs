@@ -9,6 +9,7 @@
 //! * [`procfs`]: `/proc` that no container can have replaced.
 //! * [`atomic`]: a file is there in full or not at all, also after a power cut.
 //! * [`lock`]: `flock(2)`, released when its holder dies.
+//! * [`remove_tree`]: however deep, and never out of it.
 //! * [`pause`]: where a race test stops us; compiled to nothing without the feature `test-pauses`.
 //!
 //! It deliberately knows nothing of mounts, containers, or ownership, and reads no environment
@@ -35,7 +36,9 @@ pub mod pause;
 pub mod procfs;
 mod relpath;
 pub mod root;
+mod tree;
 
 pub use descriptor::{clear_cloexec, open_directory, read_all, set_cloexec, write_all};
 pub use error::{Error, Result};
 pub use relpath::{MAX_COMPONENT, MAX_PATH, RelPath};
+pub use tree::remove_tree;
