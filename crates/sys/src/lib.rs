@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod clone;
 pub mod exec;
+pub mod fork;
 pub mod mount;
 pub mod namespace;
 pub mod process;
