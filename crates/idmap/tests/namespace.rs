@@ -102,7 +102,8 @@ fn a_hundred_processes_get_a_hundred_ranges() {
             fork_closure(0, || {
                 let owner = format!("container-{index}");
                 let claimed =
-                    allocate::claim(open().as_fd(), &pool, &owner, allocate::SLOT, |name| name != "dead").unwrap();
+                    allocate::claim(open().as_fd(), &pool, &owner, allocate::SLOT, |name| name != "dead")
+                        .unwrap();
                 rustix::io::write(&write, &claimed.span().start.to_ne_bytes()).unwrap();
                 // Until the test has seen all ranges: the lock is held by this process.
                 sleep()
