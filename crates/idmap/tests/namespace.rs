@@ -1,6 +1,7 @@
 //! Closures in user namespaces, maps written in each way, and a race for ranges.
 //!
 //! No test harness: that one starts threads, and a process with threads must not fork a closure.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, though clippy cannot know without a harness")]
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,7 @@ fn a_hundred_processes_get_a_hundred_ranges() {
     }
     starts.sort_unstable();
     starts.dedup();
-    assert_eq!(starts.len() as u32, PROCESSES, "two processes hold one range");
+    assert_eq!(starts.len(), PROCESSES as usize, "two processes hold one range");
     let none = allocate::claim(open().as_fd(), &pool, "late", allocate::SLOT, |_| false);
     assert!(matches!(none, Err(Error::NoFreeRange { .. })));
     // Killed processes leave claims that nobody holds: free as soon as their containers are gone.
