@@ -1,0 +1,115 @@
+//! Removal that does not leak, and says what it could not remove.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::cgroup::{Cgroup, Member};
+use crate::directory::Directory;
+use crate::path::ancestors;
+use crate::{Error, Result};
+
+/// Tries to remove one cgroup. The pauses double from 0.1 ms and stay at 50 ms: about 2.4 seconds in all,
+/// for processes that are dying (one that dumps core, or sits in the file system's code, takes that long).
+const TRIES: u32 = 56;
+/// Most child cgroups removed: a container with a delegated cgroup may make as many as it likes.
+const CHILDREN: usize = 1_000_000;
+
+impl Cgroup {
+    /// Removes the directories and all below them, and the ancestors that were made for them and are empty.
+    /// Processes are not killed: see [`Cgroup::kill`]. A shared cgroup that is in use stays, without error.
+    ///
+    /// # Errors
+    /// [`Error::Remains`] with every directory that stayed; the others are gone.
+    pub fn remove(&self) -> Result<()> {
+        let mut left = Vec::new();
+        let mut tries = if self.shared { 1 } else { TRIES };
+        for member in &self.members {
+            match remove_member(member, tries) {
+                Ok(()) => remove_ancestors(member),
+                Err(Errno::BUSY | Errno::NOTEMPTY) if self.shared => {}
+                Err(errno) => {
+                    left.push((member.shown(), errno));
+                    // The same processes hold the others too: waiting once is enough.
+                    tries = 1;
+                }
+            }
+        }
+        if left.is_empty() { Ok(()) } else { Err(Error::Remains { left }) }
+    }
+}
+
+fn remove_member(member: &Member, tries: u32) -> Result<(), Errno> {
+    let mut pause = Duration::from_micros(100);
+    for attempt in 1.. {
+        let result = member.root.remove(&member.path);
+        match result {
+            Ok(()) | Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+            Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+            Err(errno) => return Err(errno),
+        }
+        // Only ours: by that path there may be another one already.
+        match member.root.open(&member.path).and_then(|directory| directory.identity()) {
+            Ok(identity) if identity == member.identity => {}
+            Ok(_) | Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+        let removed = remove_children(&member.directory)?;
+        if attempt >= tries {
+            return result;
+        }
+        if !removed {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+    Err(Errno::BUSY)
+}
+
+/// Removes the child cgroups, deepest first, holding two descriptors however deep they are. Returns
+/// whether any was removed.
+fn remove_children(top: &Directory) -> Result<bool, Errno> {
+    let mut removed = 0;
+    while let Some(first) = top.children(1)?.pop() {
+        let before = removed;
+        let mut parent = top.open("")?;
+        let mut name = first;
+        // Walk down the first child of each, until one has no children.
+        loop {
+            let child = match parent.open(&name) {
+                Ok(child) => child,
+                Err(Errno::NOENT | Errno::NODEV) => break,
+                Err(errno) => return Err(errno),
+            };
+            match child.children(1)?.pop() {
+                Some(next) => (parent, name) = (child, next),
+                None => break,
+            }
+        }
+        // And there remove the whole floor.
+        for name in parent.children(CHILDREN)? {
+            match parent.remove(&name) {
+                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => removed += 1,
+                Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+                Err(errno) => return Err(errno),
+            }
+            if removed > CHILDREN {
+                return Err(Errno::FBIG);
+            }
+        }
+        if removed == before {
+            break;
+        }
+    }
+    Ok(removed > 0)
+}
+
+/// Removes the ancestors that [`Cgroup::create`] made, unless another container lives there.
+fn remove_ancestors(member: &Member) {
+    let paths: Vec<&str> = ancestors(&member.path).skip(member.kept).collect();
+    for path in paths.into_iter().rev() {
+        if member.root.remove(path).is_err() {
+            return;
+        }
+    }
+}
