@@ -1,2 +1,34 @@
-//! A container's configuration and life.
+//! A container's configuration and its life in the foreground.
+//!
+//! [`Options`] is what a person asked for, [`Host`] what the machine and the caller are, an image's
+//! configuration what its author wants: [`spec::build`] makes an [`oci::runtime::Spec`] of the three, and
+//! lists every [`Weakening`] and [`Protection`]. [`value`] holds the grammars of the flags.
+//!
+//! It deliberately prints nothing, reads no environment variable and knows no command line; it starts
+//! processes only through `runtime`.
 #![forbid(unsafe_code)]
+
+mod error;
+
+mod capability;
+mod guard;
+mod host;
+mod kernel_files;
+mod options;
+mod profile;
+mod protection;
+pub mod spec;
+pub mod value;
+mod weakening;
+
+pub use capability::{ALL as CAPABILITIES, Word as CapabilityWord, parse as parse_capability};
+pub use error::{Error, Result};
+pub use guard::refuse as refuse_host_path;
+pub use host::{DeviceNode, Host, IdSource, Source, resolve};
+pub use options::{
+    LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice, SecurityOptions,
+    Sharing,
+};
+pub use profile::Profile;
+pub use protection::{Protection, Status, require_all};
+pub use weakening::{Weakening, WeakeningKind};

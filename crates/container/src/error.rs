@@ -1,0 +1,112 @@
+//! What can be wrong with a request to run a container.
+
+use std::path::PathBuf;
+
+use crate::protection::Protection;
+
+/// The errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A flag's value does not follow its grammar.
+    #[error("`{flag}` cannot be `{value}`: {reason}")]
+    Value {
+        /// The flag as typed.
+        flag: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// Two flags, or a flag and a profile, contradict each other.
+    #[error("`{first}` and `{second}` exclude each other: {reason}")]
+    Conflict {
+        /// One of the two.
+        first: String,
+        /// The other.
+        second: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A flag or value that a later release brings.
+    #[error("`{what}` is not there yet: {instead}")]
+    NotYet {
+        /// The flag, with its value where that matters.
+        what: String,
+        /// What to do today.
+        instead: &'static str,
+    },
+    /// A user or group that the image does not know, or a number that is no id.
+    #[error("user `{value}`: {reason}")]
+    User {
+        /// As given by `--user`, `--group-add` or the image.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something in the image's configuration cannot be used.
+    #[error("the image's `{field}` is `{value}`: {reason}")]
+    Image {
+        /// The field of the image configuration.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// Why that is refused.
+        reason: String,
+    },
+    /// Neither the image nor the command line names a program.
+    #[error("the image names no program to run: add a command after it")]
+    NoCommand,
+    /// A host path that opens the machine.
+    #[error("`{}` is refused as a mount: {reason}", path.display())]
+    HostPath {
+        /// The path after its symlinks were resolved.
+        path: PathBuf,
+        /// What it would open.
+        reason: &'static str,
+    },
+    /// The source of a bind mount or device could not be looked at.
+    #[error("`{}`", path.display())]
+    Source {
+        /// The path as typed.
+        path: PathBuf,
+        /// Why.
+        source: rustix::io::Errno,
+    },
+    /// A user namespace map cannot be made.
+    #[error("map the container's users")]
+    Ids(#[from] idmap::Error),
+    /// `--require-all` and at least one protection is not applied in full.
+    #[error("`--require-all`: {}", list(.0))]
+    Unprotected(Vec<Protection>),
+}
+
+impl Error {
+    pub(crate) fn value(flag: &'static str, value: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Value { flag, value: value.into(), reason: reason.into() }
+    }
+
+    /// What to type or to do next, where there is something better to say than the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::HostPath { path, .. } => {
+                Some(format!("if that is meant, add `--allow-host-path {}`", path.display()))
+            }
+            Self::Source { path, source } if *source == rustix::io::Errno::NOENT => {
+                Some(format!("create it first: `mkdir -p {}`", path.display()))
+            }
+            Self::Ids(_) => Some("`brig doctor` says what is missing and how to mend it".to_owned()),
+            Self::Unprotected(_) => Some("`brig doctor` says how to get each protection".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn list(protections: &[Protection]) -> String {
+    let lines: Vec<String> = protections.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

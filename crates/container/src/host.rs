@@ -1,0 +1,264 @@
+//! The facts about the machine and the caller that a specification depends on.
+//!
+//! A plain value, so that [`crate::spec::build`] is a pure function; [`Host::gather`] is the one place
+//! that asks the system.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use idmap::Span;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::value::mount::MountKind;
+use crate::value::rlimit::UNLIMITED;
+
+/// Where the ids of a container come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdSource {
+    /// Run by root: a range that was claimed for this container alone.
+    Range(Span),
+    /// Run by a plain user: his subordinate ids.
+    Subordinate {
+        /// User ids.
+        uids: Vec<Span>,
+        /// Group ids.
+        gids: Vec<Span>,
+    },
+    /// Run by a plain user without subordinate ids: only his own id; the reason, for the report.
+    Single(String),
+}
+
+/// What a host path leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path without symlinks.
+    pub resolved: PathBuf,
+    /// Whether it is a directory.
+    pub directory: bool,
+}
+
+/// A device node of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// `b` or `c`.
+    pub kind: char,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// The machine and the caller.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The caller's effective user id.
+    pub uid: u32,
+    /// The caller's effective group id.
+    pub gid: u32,
+    /// Where the container's ids come from.
+    pub ids: IdSource,
+    /// The caller's environment, for `-e NAME`, `--env-host` and `--http-proxy`.
+    pub environment: Vec<(String, String)>,
+    /// Memory of the machine in bytes.
+    pub memory: u64,
+    /// Processors that have a `thermal_throttle` directory.
+    pub thermal: Vec<u32>,
+    /// Hard limits of the caller, by `RLIMIT_*`; a limit that is not listed is not known.
+    pub hard_limits: BTreeMap<&'static str, u64>,
+    /// Whether the caller may raise hard limits (`CAP_SYS_RESOURCE`).
+    pub raises_limits: bool,
+    /// Whether AppArmor is on.
+    pub apparmor: bool,
+    /// Whether SELinux is on.
+    pub selinux: bool,
+    /// The engine's own directories, which no container may mount.
+    pub own_directories: Vec<PathBuf>,
+    /// The sources of the bind mounts, by what was typed.
+    pub sources: BTreeMap<String, Source>,
+    /// Devices named by flags, by path.
+    pub devices: BTreeMap<String, DeviceNode>,
+}
+
+/// The limits whose ceilings a specification may need.
+const LIMITS: &[(&str, Resource)] = &[
+    ("RLIMIT_AS", Resource::As),
+    ("RLIMIT_CORE", Resource::Core),
+    ("RLIMIT_CPU", Resource::Cpu),
+    ("RLIMIT_DATA", Resource::Data),
+    ("RLIMIT_FSIZE", Resource::Fsize),
+    ("RLIMIT_LOCKS", Resource::Locks),
+    ("RLIMIT_MEMLOCK", Resource::Memlock),
+    ("RLIMIT_MSGQUEUE", Resource::Msgqueue),
+    ("RLIMIT_NICE", Resource::Nice),
+    ("RLIMIT_NOFILE", Resource::Nofile),
+    ("RLIMIT_NPROC", Resource::Nproc),
+    ("RLIMIT_RSS", Resource::Rss),
+    ("RLIMIT_RTPRIO", Resource::Rtprio),
+    ("RLIMIT_RTTIME", Resource::Rttime),
+    ("RLIMIT_SIGPENDING", Resource::Sigpending),
+    ("RLIMIT_STACK", Resource::Stack),
+];
+
+/// Number of `CAP_SYS_RESOURCE`.
+const SYS_RESOURCE: u64 = 1 << 24;
+
+impl Host {
+    /// Asks the system for everything that `options` need.
+    ///
+    /// # Errors
+    /// [`Error::Source`] for a bind source or device that is not there.
+    pub fn gather(
+        options: &Options,
+        ids: IdSource,
+        environment: Vec<(String, String)>,
+        own_directories: Vec<PathBuf>,
+    ) -> Result<Self> {
+        let mut host = Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            ids,
+            environment,
+            memory: memory(),
+            thermal: thermal(),
+            hard_limits: hard_limits(options),
+            raises_limits: raises_limits(),
+            apparmor: exists("/sys/kernel/security/apparmor/profiles"),
+            selinux: exists("/sys/fs/selinux/enforce"),
+            own_directories,
+            sources: BTreeMap::new(),
+            devices: BTreeMap::new(),
+        };
+        for mount in &options.mounts {
+            if let MountKind::Bind { source, .. } = &mount.kind {
+                host.sources.insert(source.clone(), resolve(source)?);
+            }
+        }
+        let limits = &options.limits;
+        let rates = [
+            &limits.blkio_weight_device,
+            &limits.device_read_bps,
+            &limits.device_write_bps,
+            &limits.device_read_iops,
+            &limits.device_write_iops,
+        ];
+        let blocks = rates.into_iter().flatten().map(|value| value.path.as_str());
+        for path in options.devices.iter().map(|device| device.source.as_str()).chain(blocks) {
+            if !host.devices.contains_key(path) {
+                host.devices.insert(path.to_owned(), device(path)?);
+            }
+        }
+        Ok(host)
+    }
+
+    /// Whether the caller is not root.
+    #[must_use]
+    pub const fn is_rootless(&self) -> bool {
+        self.uid != 0
+    }
+
+    /// A variable of the caller's environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Resolves a host path to what it leads to.
+///
+/// # Errors
+/// [`Error::Source`].
+pub fn resolve(path: &str) -> Result<Source> {
+    let fail = |source| Error::Source { path: PathBuf::from(path), source };
+    let fd = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+    let stat = rustix::fs::fstat(&fd).map_err(fail)?;
+    let link =
+        rustix::fs::readlinkat(CWD, format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).map_err(fail)?;
+    let resolved = PathBuf::from(OsStr::from_bytes(link.as_bytes()));
+    // A path that is not absolute here was deleted or lies outside of our root.
+    if !resolved.is_absolute() || stat.st_nlink == 0 {
+        return Err(fail(Errno::NOENT));
+    }
+    Ok(Source { resolved, directory: FileType::from_raw_mode(stat.st_mode) == FileType::Directory })
+}
+
+fn device(path: &str) -> Result<DeviceNode> {
+    let fail = |source| Error::Source { path: PathBuf::from(path), source };
+    let stat = rustix::fs::stat(path).map_err(fail)?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::CharacterDevice => 'c',
+        FileType::BlockDevice => 'b',
+        _ => return Err(fail(Errno::NODEV)),
+    };
+    let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    Ok(DeviceNode { kind, major, minor, mode: stat.st_mode & 0o7777 })
+}
+
+fn exists(path: &str) -> bool {
+    rustix::fs::stat(Path::new(path)).is_ok()
+}
+
+fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    // Both are `unsigned long` or smaller; on 64-bit machines the product cannot overflow.
+    u64::from(info.mem_unit).saturating_mul(info.totalram)
+}
+
+fn thermal() -> Vec<u32> {
+    let has = |processor: u32| exists(&crate::kernel_files::thermal(processor));
+    if !has(0) {
+        return Vec::new();
+    }
+    // Bounded: the kernel's largest configuration is 8192 processors.
+    (0..8192)
+        .take_while(|processor| exists(&format!("/sys/devices/system/cpu/cpu{processor}")))
+        .filter(|processor| has(*processor))
+        .collect()
+}
+
+fn hard_limits(options: &Options) -> BTreeMap<&'static str, u64> {
+    LIMITS
+        .iter()
+        .filter(|(name, _)| {
+            matches!(*name, "RLIMIT_NOFILE" | "RLIMIT_CORE")
+                || options.ulimits.iter().any(|limit| limit.kind == *name)
+        })
+        .map(|(name, resource)| (*name, getrlimit(*resource).maximum.unwrap_or(UNLIMITED)))
+        .collect()
+}
+
+fn raises_limits() -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.bits() & SYS_RESOURCE != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_resolved() {
+        let source = resolve("/proc/self/exe").unwrap();
+        assert!(!source.directory && source.resolved.is_absolute());
+        assert_ne!(source.resolved, Path::new("/proc/self/exe"));
+        assert!(matches!(resolve("/nonexistent/x"), Err(Error::Source { source: Errno::NOENT, .. })));
+    }
+
+    #[test]
+    fn only_devices_are_devices() {
+        let null = device("/dev/null").unwrap();
+        assert_eq!((null.kind, null.major, null.minor), ('c', 1, 3));
+        assert!(device("/proc/self/status").is_err());
+    }
+
+    #[test]
+    fn the_machine_has_memory() {
+        assert!(memory() > 1 << 20);
+    }
+}

@@ -1,0 +1,215 @@
+//! The mounts: the kernel's own file systems first, then the engine's files, then what was asked for.
+
+use oci::runtime::Mount;
+
+use crate::error::{Error, Result};
+use crate::guard;
+use crate::host::Host;
+use crate::options::{Options, Sharing};
+use crate::profile::Profile;
+use crate::spec::EngineFiles;
+use crate::value::mount::{MountKind, MountRequest};
+use crate::weakening::{WeakeningKind, Weakenings};
+
+/// Bytes of `/dev/shm` unless a flag says otherwise, as docker has it.
+const SHM_SIZE: i64 = 64 << 20;
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.to_owned()),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Mount::default()
+    }
+}
+
+/// What decides how `/sys` is mounted: a new sysfs needs a network namespace of the same user namespace.
+pub(crate) fn host_sys(options: &Options, user_namespace: bool) -> bool {
+    user_namespace && options.namespaces.network == Sharing::Host
+}
+
+/// `/proc`, `/dev`, `/sys` and what lies below them.
+///
+/// `tty_gid` says whether group 5 is mapped, which devpts then gives to terminals.
+pub(crate) fn kernel(
+    options: &Options,
+    user_namespace: bool,
+    tty_gid: bool,
+    weakenings: &mut Weakenings,
+) -> Vec<Mount> {
+    let namespaces = &options.namespaces;
+    let mut mounts = Vec::with_capacity(16);
+    // A new procfs needs a process namespace of the same user namespace.
+    mounts.push(match (namespaces.pid, user_namespace) {
+        (Sharing::Host, true) => mount("/proc", "bind", "/proc", &["rbind", "nosuid", "noexec", "nodev"]),
+        _ => mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+    });
+    mounts.push(mount(
+        "/dev",
+        "tmpfs",
+        "tmpfs",
+        &["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"],
+    ));
+    let mut devpts = mount(
+        "/dev/pts",
+        "devpts",
+        "devpts",
+        &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+    );
+    if tty_gid {
+        devpts.options.push("gid=5".to_owned());
+    }
+    mounts.push(devpts);
+    let writable = options.privileged;
+    let access = if writable { "rw" } else { "ro" };
+    mounts.push(if host_sys(options, user_namespace) {
+        let recursive = if writable { "rw" } else { "rro" };
+        mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", recursive])
+    } else {
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
+    });
+    mounts.push(mount(
+        "/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        &["nosuid", "noexec", "nodev", "relatime", access],
+    ));
+    if writable {
+        weakenings.open(WeakeningKind::KernelFile, "--privileged", "writing to /sys and to its own cgroup");
+    }
+    match namespaces.ipc {
+        Sharing::Private => {
+            mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
+            let size = format!("size={}", options.shm_size.unwrap_or(SHM_SIZE));
+            mounts.push(mount(
+                "/dev/shm",
+                "tmpfs",
+                "shm",
+                &["nosuid", "noexec", "nodev", "mode=1777", &size],
+            ));
+        }
+        Sharing::Host => {
+            mounts.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]));
+            mounts.push(mount("/dev/shm", "bind", "/dev/shm", &["bind", "nosuid", "noexec", "nodev"]));
+        }
+    }
+    mounts
+}
+
+/// The three files that name hosts. They live in the container's own directory and are mounted read-write,
+/// as docker has it: programs edit `/etc/hosts`, and a change shows in this container only.
+pub(crate) fn engine_files(files: Option<&EngineFiles>) -> Vec<Mount> {
+    let Some(files) = files else { return Vec::new() };
+    [("/etc/hosts", &files.hosts), ("/etc/hostname", &files.host_name), ("/etc/resolv.conf", &files.resolver)]
+        .into_iter()
+        .map(|(target, source)| {
+            mount(target, "bind", &source.to_string_lossy(), &["bind", "nosuid", "nodev", "noexec"])
+        })
+        .collect()
+}
+
+/// What a read-only root needs to be of use: the strict profile gives these by itself.
+pub(crate) fn scratch(options: &Options) -> Vec<Mount> {
+    if options.profile != Profile::Strict {
+        return Vec::new();
+    }
+    ["/tmp", "/run", "/var/tmp"]
+        .into_iter()
+        .filter(|target| options.mounts.iter().all(|mount| mount.target != *target))
+        .map(|target| {
+            mount(target, "tmpfs", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"])
+        })
+        .collect()
+}
+
+/// The mounts of `-v`, `--mount` and `--tmpfs`, each past the guard.
+pub(crate) fn requested(options: &Options, host: &Host, weakenings: &mut Weakenings) -> Result<Vec<Mount>> {
+    let mut mounts = Vec::with_capacity(options.mounts.len());
+    for (at, request) in options.mounts.iter().enumerate() {
+        if options.mounts[..at].iter().any(|other| same(&other.target, &request.target)) {
+            return Err(Error::Conflict {
+                first: request.typed.clone(),
+                second: "an earlier mount".into(),
+                reason: "both mount over the same path",
+            });
+        }
+        mounts.push(match &request.kind {
+            MountKind::Bind { source, recursive } => {
+                bind(request, source, *recursive, options, host, weakenings)?
+            }
+            MountKind::Tmpfs { size, mode } => {
+                let mode = format!("mode={mode:o}");
+                let mut mount = mount(&request.target, "tmpfs", "tmpfs", &[&mode]);
+                if let Some(size) = size {
+                    mount.options.push(format!("size={size}"));
+                }
+                mount
+            }
+        });
+        if let Some(mount) = mounts.last_mut() {
+            flags(request, &mut mount.options, weakenings);
+        }
+    }
+    Ok(mounts)
+}
+
+fn bind(
+    request: &MountRequest,
+    source: &str,
+    recursive: bool,
+    options: &Options,
+    host: &Host,
+    weakenings: &mut Weakenings,
+) -> Result<Mount> {
+    let Some(found) = host.sources.get(source) else {
+        return Err(Error::Source { path: source.into(), source: rustix::io::Errno::NOENT });
+    };
+    let path = &found.resolved;
+    let check = |allowed| guard::refuse(path, request.read_only, &host.own_directories, allowed);
+    if let Some(reason) = check(&options.allowed_host_paths) {
+        return Err(Error::HostPath { path: path.clone(), reason });
+    }
+    if let Some(reason) = check(&[]) {
+        let flag = format!("--allow-host-path {}", path.display());
+        weakenings.open(WeakeningKind::HostPath, flag, format!("`{}`: {reason}", path.display()));
+    }
+    let Some(path) = path.to_str() else {
+        return Err(Error::value("--volume", path.to_string_lossy(), "the path is not UTF-8"));
+    };
+    let kind = if recursive { "rbind" } else { "bind" };
+    let mut mount = mount(&request.target, "bind", path, &[kind]);
+    mount.options.push(request.propagation.unwrap_or("rprivate").to_owned());
+    Ok(mount)
+}
+
+/// Access flags. A bind mount's also hold for the mounts below it, where that is asked for.
+fn flags(request: &MountRequest, options: &mut Vec<String>, weakenings: &mut Weakenings) {
+    let recursive = matches!(request.kind, MountKind::Bind { recursive: true, .. });
+    let mut push = |plain: &str, recursively: &str| {
+        options.push(if recursive { recursively.to_owned() } else { plain.to_owned() });
+    };
+    if request.read_only {
+        push("ro", "rro");
+    }
+    if !request.exec {
+        push("noexec", "rnoexec");
+    }
+    if request.suid {
+        weakenings.open(WeakeningKind::MountOption, &request.typed, "set-id programs on this mount");
+    } else {
+        push("nosuid", "rnosuid");
+    }
+    if request.dev {
+        weakenings.open(WeakeningKind::MountOption, &request.typed, "device nodes on this mount");
+    } else {
+        push("nodev", "rnodev");
+    }
+}
+
+fn same(one: &str, other: &str) -> bool {
+    let parts = |path: &str| {
+        path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect::<Vec<_>>()
+    };
+    parts(one) == parts(other)
+}

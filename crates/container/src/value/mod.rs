@@ -1,0 +1,12 @@
+//! The grammars of flag values, each parsed once into a type that cannot hold a bad one.
+
+pub mod device;
+pub mod environment;
+pub mod ids;
+pub mod label;
+pub mod mount;
+pub mod name;
+pub mod rlimit;
+pub mod size;
+pub mod sysctl;
+pub mod user;
