@@ -14,13 +14,16 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Makes a bundle in `directory` (which need not exist) that runs `args` as root of a container with
+    /// Makes a bundle in `directory`, in place of one that is there, that runs `args` as root of a container with
     /// every namespace but user and network. Needs `program("busybox")`.
     ///
     /// # Panics
     /// When a file cannot be written.
     #[must_use]
     pub fn new(directory: &Path, args: &[&str]) -> Self {
+        if directory.exists() {
+            fs::remove_dir_all(directory).expect("the bundle before this one");
+        }
         crate::busybox_rootfs(&directory.join("rootfs"));
         let bundle = Self { directory: directory.to_owned(), config: configuration(args) };
         bundle.write();

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::TempDir;
+
 /// After this long a command counts as hung. It guards the suite; no test asserts a time.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
 
@@ -56,7 +58,6 @@ impl Outcome {
     ///
     /// # Panics
     /// When it did not exit with 0.
-    #[must_use]
     pub fn success(self) -> String {
         assert_eq!(self.code, 0, "{self}");
         self.stdout
@@ -66,7 +67,6 @@ impl Outcome {
     ///
     /// # Panics
     /// When it exited otherwise.
-    #[must_use]
     pub fn fails_with(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self}");
         self.stderr
@@ -110,6 +110,24 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Outcome {
             [stdout, stderr].map(|reader| reader.join().expect("the reader does not panic"));
         Outcome { line: line.clone(), code, stdout, stderr }
     })
+}
+
+/// Runs a command that leaves a process behind (`create`, `run --detach`): its streams are files, so that waiting for
+/// their end does not mean waiting for that process.
+///
+/// # Panics
+/// When it cannot be started, or hangs.
+#[must_use]
+pub fn run_detached(command: &mut Command) -> Outcome {
+    let line = format!("{command:?}");
+    let directory = TempDir::new();
+    let [stdout, stderr] = ["stdout", "stderr"].map(|name| directory.join(name));
+    let create = |path: &Path| std::fs::File::create(path).expect("file in our own directory");
+    command.stdin(Stdio::null()).stdout(create(&stdout)).stderr(create(&stderr));
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+    let code = wait(&mut child, &line);
+    let [stdout, stderr] = [stdout, stderr].map(|path| std::fs::read_to_string(path).expect("our own file"));
+    Outcome { line, code, stdout, stderr }
 }
 
 fn text(source: &mut impl Read) -> String {

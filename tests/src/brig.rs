@@ -8,7 +8,6 @@ use testkit::{Bundle, Outcome, TempDir, User};
 /// The person, the binary they run and where it keeps its things.
 #[derive(Debug)]
 pub struct Brig {
-    // Dropped before `directory`: the user's files go first.
     user: Option<User>,
     program: PathBuf,
     directory: TempDir,
@@ -111,11 +110,48 @@ impl Brig {
     }
 
     /// `brig runtime` with the story's state directory and these arguments.
+    ///
+    /// `BRIG_TEST_RUNTIME=/usr/sbin/runc` tells the runtime's stories of that program instead: what a story asks
+    /// for should be what callers of the OCI command line already get.
     #[must_use]
     pub fn runtime(&self, arguments: &[&str]) -> Command {
-        let mut command = self.other(&self.program);
-        command.arg("runtime").arg("--root").arg(self.directory.join("state")).args(arguments);
+        let mut command = match std::env::var_os("BRIG_TEST_RUNTIME") {
+            Some(peer) => self.other(PathBuf::from(peer)),
+            None => {
+                let mut command = self.other(&self.program);
+                command.arg("runtime");
+                command
+            }
+        };
+        command.arg("--root").arg(self.state()).args(arguments);
         command
+    }
+
+    /// Where the story's `brig runtime` keeps its containers.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// Runs `brig runtime` with these arguments.
+    #[must_use]
+    pub fn runtime_run(&self, arguments: &[&str]) -> Outcome {
+        testkit::run(&mut self.runtime(arguments))
+    }
+
+    /// Runs `brig runtime` and returns standard output; it must succeed.
+    pub fn runtime_ok(&self, arguments: &[&str]) -> String {
+        self.runtime_run(arguments).success()
+    }
+
+    /// Creates and starts a container that a later command finds running. It goes with the story.
+    ///
+    /// # Panics
+    /// When either command fails.
+    pub fn start(&self, id: &str, bundle: &Bundle) {
+        let path = bundle.path().to_str().expect("our paths are ASCII");
+        testkit::run_detached(&mut self.runtime(&["create", "--bundle", path, id])).success();
+        self.runtime_ok(&["start", id]);
     }
 
     /// A bundle named `name` that the person owns and that they may run: a user's has an id map.
@@ -125,11 +161,28 @@ impl Brig {
     #[must_use]
     pub fn bundle(&self, name: &str, args: &[&str]) -> Bundle {
         let mut bundle = Bundle::new(&self.directory.join(name), args);
+        // Also in the name of its cgroup, so that one that is left behind is seen to be ours.
+        if self.is_root() {
+            bundle.config["linux"]["cgroupsPath"] =
+                format!("/brig-test-{}-{name}", std::process::id()).into();
+            bundle.write();
+        }
         if let Some(user) = &self.user {
             bundle.map_ids(&[(0, user.uid(), 1)], &[(0, user.gid(), 1)]);
             bundle.write();
             user.give(bundle.path());
         }
         bundle
+    }
+}
+
+impl Drop for Brig {
+    fn drop(&mut self) {
+        // A story that failed half way must not leave its containers running.
+        for entry in std::fs::read_dir(self.state()).into_iter().flatten().flatten() {
+            let id = entry.file_name();
+            let mut command = self.runtime(&["delete", "--force"]);
+            drop(command.arg(id).output());
+        }
     }
 }
