@@ -1,0 +1,286 @@
+//! Profiles with conditions, as Docker, podman and `--security-opt seccomp=FILE` have them.
+//!
+//! The file lists rules that hold only for some capabilities, architectures or kernels
+//! (`includes`, `excludes`, `minKernel`) and maps architectures to their sub-architectures
+//! (`archMap`); an engine resolves it to a plain OCI profile. A plain OCI profile resolves to itself.
+
+use oci::runtime::{Seccomp, SeccompArg, SeccompRule};
+use serde::Deserialize;
+
+use crate::arch::Arch;
+use crate::error::Error;
+
+/// Largest profile file in bytes; the published ones have under 20 KiB.
+pub const SIZE_LIMIT: usize = 1 << 20;
+/// Rules in a file, names and conditions in a rule: beyond any use, far from any harm.
+const RULE_LIMIT: usize = 4096;
+const ENTRY_LIMIT: usize = 4096;
+
+/// What the conditions of a profile are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Capabilities of the bounding set, bit n for capability n.
+    pub capabilities: u64,
+    /// The machine's own ABI.
+    pub native: Arch,
+    /// Major and minor version of the running kernel.
+    pub kernel: (u32, u32),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    default_action: String,
+    default_errno_ret: Option<u32>,
+    default_errno: Option<String>,
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
+    #[serde(default)]
+    arch_map: Option<Vec<ArchMap>>,
+    flags: Option<Vec<String>>,
+    listener_path: Option<String>,
+    listener_metadata: Option<String>,
+    #[serde(default)]
+    syscalls: Option<Vec<Rule>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ArchMap {
+    architecture: String,
+    sub_architectures: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    name: Option<String>,
+    #[serde(default)]
+    names: Option<Vec<String>>,
+    action: String,
+    errno_ret: Option<u32>,
+    errno: Option<String>,
+    #[serde(default)]
+    args: Option<Vec<Arg>>,
+    #[serde(default)]
+    includes: Option<Filter>,
+    #[serde(default)]
+    excludes: Option<Filter>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Arg {
+    index: u32,
+    value: u64,
+    #[serde(default)]
+    value_two: Option<u64>,
+    op: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Filter {
+    #[serde(default)]
+    caps: Option<Vec<String>>,
+    #[serde(default)]
+    arches: Option<Vec<String>>,
+    min_kernel: Option<String>,
+}
+
+/// Resolves a profile file for one container.
+///
+/// An unknown capability name is an error; architectures are not, as files list many. A file with
+/// both `architectures` and `archMap`, or a rule with both `name` and `names`, is refused, as Docker
+/// does.
+pub fn resolve(json: &[u8], facts: &Facts) -> Result<Seccomp, Error> {
+    limit("bytes", json.len(), SIZE_LIMIT)?;
+    let file: File = serde_json::from_slice(json).map_err(Error::Json)?;
+    let rules = file.syscalls.unwrap_or_default();
+    limit("rules", rules.len(), RULE_LIMIT)?;
+    let mut syscalls = Vec::with_capacity(rules.len());
+    for rule in rules {
+        limit("conditions in a rule", rule.args.as_ref().map_or(0, Vec::len), ENTRY_LIMIT)?;
+        limit("names in a rule", rule.names.as_ref().map_or(0, Vec::len), ENTRY_LIMIT)?;
+        let include = rule.includes.as_ref().map_or(Ok(true), |filter| holds(filter, facts))?;
+        let exclude = rule.excludes.as_ref().map_or(Ok(false), |filter| touches(filter, facts))?;
+        if include && !exclude {
+            syscalls.push(plain_rule(rule)?);
+        }
+    }
+    let architectures = architectures(file.architectures, file.arch_map, facts.native)?;
+    Ok(Seccomp {
+        default_errno_ret: errno(
+            file.default_errno_ret,
+            file.default_errno.as_deref(),
+            &file.default_action,
+        )?,
+        default_action: file.default_action,
+        architectures,
+        flags: file.flags,
+        listener_path: file.listener_path,
+        listener_metadata: file.listener_metadata,
+        syscalls,
+    })
+}
+
+fn plain_rule(rule: Rule) -> Result<SeccompRule, Error> {
+    let names = match (rule.name, rule.names) {
+        (Some(name), None) => vec![name],
+        (Some(name), Some(names)) if names.is_empty() => vec![name],
+        (Some(name), Some(_)) => return Err(Error::Field { field: "name", value: name }),
+        (None, names) => names.unwrap_or_default(),
+    };
+    let plain = |arg: Arg| SeccompArg {
+        index: arg.index,
+        value: arg.value,
+        value_two: arg.value_two.unwrap_or(0),
+        op: arg.op,
+    };
+    Ok(SeccompRule {
+        names,
+        errno_ret: errno(rule.errno_ret, rule.errno.as_deref(), &rule.action)?,
+        action: rule.action,
+        args: rule.args.unwrap_or_default().into_iter().map(plain).collect(),
+    })
+}
+
+/// `includes`: each given list must be met: all capabilities, one of the architectures, the kernel.
+fn holds(filter: &Filter, facts: &Facts) -> Result<bool, Error> {
+    for name in filter.caps.iter().flatten() {
+        if !has_capability(name, facts)? {
+            return Ok(false);
+        }
+    }
+    let arches = filter.arches.as_deref().unwrap_or_default();
+    let arch = arches.is_empty() || arches.iter().any(|arch| arch == facts.native.go_name());
+    Ok(arch && filter.min_kernel.as_deref().map_or(Ok(true), |text| kernel_at_least(text, facts))?)
+}
+
+/// `excludes`: any capability, architecture or reached kernel excludes.
+fn touches(filter: &Filter, facts: &Facts) -> Result<bool, Error> {
+    let mut any = false;
+    for name in filter.caps.iter().flatten() {
+        any |= has_capability(name, facts)?;
+    }
+    let arches = filter.arches.as_deref().unwrap_or_default();
+    any |= arches.iter().any(|arch| arch == facts.native.go_name());
+    Ok(any || filter.min_kernel.as_deref().map_or(Ok(false), |text| kernel_at_least(text, facts))?)
+}
+
+fn has_capability(name: &str, facts: &Facts) -> Result<bool, Error> {
+    let bit = CAPABILITIES
+        .iter()
+        .position(|known| *known == name)
+        .ok_or_else(|| Error::Field { field: "caps", value: name.to_owned() })?;
+    Ok(facts.capabilities & (1 << bit) != 0)
+}
+
+fn kernel_at_least(text: &str, facts: &Facts) -> Result<bool, Error> {
+    let version = text.split_once('.').and_then(|(major, minor)| {
+        let strict = |part: &str| {
+            part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten()
+        };
+        Some((strict(major)?, strict(minor)?))
+    });
+    let bad = || Error::Field { field: "minKernel", value: text.to_owned() };
+    version.map(|version| facts.kernel >= version).ok_or_else(bad)
+}
+
+fn architectures(
+    plain: Option<Vec<String>>,
+    map: Option<Vec<ArchMap>>,
+    native: Arch,
+) -> Result<Vec<String>, Error> {
+    let plain = plain.unwrap_or_default();
+    let map = map.unwrap_or_default();
+    limit("architectures", plain.len().max(map.len()), ENTRY_LIMIT)?;
+    if !plain.is_empty() && !map.is_empty() {
+        return Err(Error::Field { field: "architectures", value: plain.join(" ") });
+    }
+    let own = map.into_iter().find(|entry| entry.architecture == native.oci_name());
+    Ok(own.map_or(plain, |entry| {
+        let mut list = vec![entry.architecture];
+        list.extend(entry.sub_architectures.unwrap_or_default());
+        list
+    }))
+}
+
+/// podman writes errnos twice, as a name (`errno`) and as a number; the number counts, and a lone
+/// name is known for the few in use. On an action that takes none podman's field is dropped.
+fn errno(number: Option<u32>, name: Option<&str>, action: &str) -> Result<Option<u32>, Error> {
+    if !matches!(action, "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE") {
+        return Ok(number);
+    }
+    match (number, name) {
+        (Some(number), _) => Ok(Some(number)),
+        (None, None | Some("")) => Ok(None),
+        (None, Some(name)) => NAMED_ERRNOS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, number)| Some(*number))
+            .ok_or_else(|| Error::Field { field: "errno", value: name.to_owned() }),
+    }
+}
+
+/// The errnos that a filter may sensibly answer with, the same on all architectures we have.
+const NAMED_ERRNOS: [(&str, u32); 9] = [
+    ("EPERM", 1),
+    ("ENOENT", 2),
+    ("EACCES", 13),
+    ("EINVAL", 22),
+    ("ENOSYS", 38),
+    ("EPROTONOSUPPORT", 93),
+    ("EOPNOTSUPP", 95),
+    ("ENOTSUP", 95),
+    ("EAFNOSUPPORT", 97),
+];
+
+fn limit(what: &'static str, count: usize, limit: usize) -> Result<(), Error> {
+    if count > limit { Err(Error::TooMany { what, count, limit }) } else { Ok(()) }
+}
+
+/// Capability names by number (linux/capability.h, Linux 5.9 and later).
+pub(crate) const CAPABILITIES: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
