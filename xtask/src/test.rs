@@ -42,7 +42,7 @@ pub(crate) fn run() -> ExitCode {
     );
 
     let mut bans = cargo();
-    bans.args(["clippy", "--quiet", "--workspace", "--lib", "--bins"]);
+    bans.args(["clippy", "--quiet", "--no-deps", "--workspace", "--lib", "--bins"]);
     for (name, _) in MAY_USE_BANNED {
         bans.args(["--exclude", name]);
     }
