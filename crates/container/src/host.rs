@@ -68,6 +68,8 @@ pub struct Host {
     pub ids: IdSource,
     /// The caller's environment, for `-e NAME`, `--env-host` and `--http-proxy`.
     pub environment: Vec<(String, String)>,
+    /// Major and minor version of the kernel.
+    pub kernel: (u32, u32),
     /// Memory of the machine in bytes.
     pub memory: u64,
     /// Processors that have a `thermal_throttle` directory.
@@ -127,6 +129,7 @@ impl Host {
             gid: rustix::process::getegid().as_raw(),
             ids,
             environment,
+            kernel: kernel(),
             memory: memory(),
             thermal: thermal(),
             hard_limits: hard_limits(options),
@@ -205,6 +208,17 @@ fn exists(path: &str) -> bool {
     rustix::fs::stat(Path::new(path)).is_ok()
 }
 
+/// The running kernel's version; (0, 0) for a release that does not start with two numbers.
+fn kernel() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => (0, 0),
+    }
+}
+
 fn memory() -> u64 {
     let info = rustix::system::sysinfo();
     // Both are `unsigned long` or smaller; on 64-bit machines the product cannot overflow.
@@ -260,5 +274,6 @@ mod tests {
     #[test]
     fn the_machine_has_memory() {
         assert!(memory() > 1 << 20);
+        assert!(kernel() >= (5, 14));
     }
 }

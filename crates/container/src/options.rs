@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use oci::runtime::{IdMapping, Seccomp};
+use oci::runtime::IdMapping;
 
 use crate::capability::Word;
 use crate::profile::Profile;
@@ -139,8 +139,8 @@ pub enum SeccompChoice {
     Custom {
         /// The file's name, for messages.
         path: String,
-        /// Its content.
-        profile: Box<Seccomp>,
+        /// Its content: an OCI filter, or the conditional form of docker and podman.
+        json: Vec<u8>,
     },
     /// None.
     Unconfined,

@@ -106,7 +106,7 @@ pub fn build(
     let capabilities = security::capabilities(options, &user, &mut weakenings);
     let no_new_privileges = security::no_new_privileges(options, &mut weakenings);
     let (apparmor_profile, selinux_label) = security::labels(options, host, &mut weakenings)?;
-    let seccomp = seccomp::filter(options, &capabilities.bounding, &mut weakenings, &mut protections)?;
+    let seccomp = seccomp::filter(options, &capabilities.bounding, host, &mut weakenings, &mut protections)?;
     security::report(options, no_new_privileges, host, &mut protections);
     if options.process.oom_score_adj.is_some_and(|score| score < 0) {
         let flag = format!("--oom-score-adj {}", options.process.oom_score_adj.unwrap_or(0));

@@ -29,6 +29,7 @@ fn root_host() -> Host {
         gid: 0,
         ids: IdSource::Range(Span { start: 2_000_224_256, count: 65_536 }),
         environment: vec![("SECRET".into(), "hunter2".into()), ("HTTP_PROXY".into(), "http://u:p@x".into())],
+        kernel: (6, 18),
         memory: 8 << 30,
         thermal: vec![],
         hard_limits: BTreeMap::from([("RLIMIT_NOFILE", 20_000), ("RLIMIT_CORE", u64::MAX)]),

@@ -204,7 +204,7 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
             ("tmpfs-size", Some(value)) => size = Some(parse_size(flag, value)?),
             ("tmpfs-mode", Some(value)) => mode = parse_mode(flag, value)?,
             ("exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev" | "rw", None) => {
-                options.push(key.to_owned())
+                options.push(key.to_owned());
             }
             _ => return Err(bad(format!("`{field}` is not known"))),
         }
