@@ -19,6 +19,7 @@ pub mod allocate;
 pub mod doctor;
 mod error;
 mod helper;
+mod holder;
 mod map;
 mod namespace;
 mod read;
@@ -27,6 +28,7 @@ mod subordinate;
 mod write;
 
 pub use error::{Error, Side};
+pub use holder::namespace_of;
 pub use map::{MAX_RANGES, MAX_TEXT, Map};
 pub use namespace::{NamespaceRequest, Outcome, in_user_namespace};
 pub use subordinate::{Fault, Span, Subordinate, SubordinateEntry, SubordinateTable};

@@ -10,6 +10,7 @@ use crate::clone::last_errno;
 /// A NULL-terminated array of strings for [`execve`], made before clone so that nothing allocates after.
 pub struct StringArray {
     strings: Vec<CString>,
+    choices: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
 
@@ -19,7 +20,29 @@ impl StringArray {
         // A CString's buffer is on the heap: moving the CString does not move its bytes.
         let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
         pointers.push(std::ptr::null());
-        Self { strings, pointers }
+        Self { strings, choices: Vec::new(), pointers }
+    }
+
+    /// Lays out one of `choices`, the first to begin with, in front of `strings`.
+    ///
+    /// Returns `None` without any choice.
+    pub fn with_choices(choices: Vec<CString>, strings: Vec<CString>) -> Option<Self> {
+        let mut array = Self::new(strings);
+        array.pointers.insert(0, choices.first()?.as_ptr());
+        array.choices = choices;
+        Some(array)
+    }
+
+    /// What can stand in front.
+    pub fn choices(&self) -> &[CString] {
+        &self.choices
+    }
+
+    /// Puts the choice of that index in front; an index that does not exist changes nothing. Does not allocate.
+    pub fn choose(&mut self, index: usize) {
+        if let (Some(choice), Some(first)) = (self.choices.get(index), self.pointers.first_mut()) {
+            *first = choice.as_ptr();
+        }
     }
 
     /// The strings.
@@ -72,6 +95,15 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed, so no owner loses its descriptor.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+/// Closes every descriptor from `first` on, whoever owns it (Linux 5.9).
+///
+/// For a process that only waits and then calls [`exit_now`]: an owner that is dropped later would close a
+/// number that is not his any more.
+pub fn close_all_from(first: u32) {
+    // SAFETY: takes integers only; see above for what it asks of the caller.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }
 
 /// Duplicates `from` onto the standard stream `to` (0, 1 or 2), which stays open over exec.

@@ -72,6 +72,12 @@ pub fn new_session_keyring() -> Result<(), Errno> {
     }
 }
 
+/// Sets the supplementary groups of the calling thread, setgroups(2). Does not allocate.
+pub fn set_groups(groups: &[u32]) -> Result<(), Errno> {
+    // SAFETY: gid_t is a u32; the kernel reads as many as the length says.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })
+}
+
 /// Sets the caller's file mode creation mask; returns the former one.
 pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: umask cannot fail.

@@ -10,20 +10,36 @@ use crate::clone::last_errno;
 /// The highest signal number on Linux.
 pub const LAST: i32 = 64;
 
-/// Blocks every signal for the calling thread and returns a descriptor that reads them.
-pub fn block_all_into_descriptor() -> Result<OwnedFd, Errno> {
+/// Every signal but those that a fault raises: these must still kill the process rather than loop.
+fn all_but_faults() -> libc::sigset_t {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset initialises the set; sigprocmask and signalfd read it.
+    // SAFETY: sigfillset initialises the set before the others change and return it.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
-        // A fault must still kill the process rather than loop.
         for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT] {
             libc::sigdelset(all.as_mut_ptr(), fault);
         }
-        if libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut()) != 0 {
-            return Err(last_errno());
-        }
-        match libc::signalfd(-1, all.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+        all.assume_init()
+    }
+}
+
+/// Blocks every signal for the calling thread. Does not allocate.
+pub fn block_all() -> Result<(), Errno> {
+    let all = all_but_faults();
+    // SAFETY: the set is initialised and only read.
+    match unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+/// Blocks every signal for the calling thread and returns a descriptor that reads them.
+pub fn block_all_into_descriptor() -> Result<OwnedFd, Errno> {
+    block_all()?;
+    let all = all_but_faults();
+    // SAFETY: the set is initialised and only read; on success the descriptor is new and nobody else's.
+    unsafe {
+        match libc::signalfd(-1, &raw const all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
             -1 => Err(last_errno()),
             descriptor => Ok(OwnedFd::from_raw_fd(descriptor)),
         }
@@ -65,13 +81,10 @@ pub fn receive(descriptor: BorrowedFd<'_>) -> Result<Option<Received>, Errno> {
 
 /// Waits for one of the blocked signals and returns its number, without allocating.
 pub fn wait_any() -> Result<i32, Errno> {
-    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let all = all_but_faults();
     let mut number = 0;
-    // SAFETY: sigfillset initialises the set, sigwait reads it and writes the number.
-    let errno = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::sigwait(all.as_ptr(), &raw mut number)
-    };
+    // SAFETY: the set is initialised and only read; sigwait writes the number.
+    let errno = unsafe { libc::sigwait(&raw const all, &raw mut number) };
     if errno == 0 { Ok(number) } else { Err(Errno::from_raw_os_error(errno)) }
 }
 

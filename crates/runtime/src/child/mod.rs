@@ -1,0 +1,306 @@
+//! The child: interprets the plan's steps between clone and exec.
+//!
+//! No allocation, no lock, no standard I/O, no panic: what can fail was done by the parent, what fails
+//! here is a [`Failure`] sent over the socket. Ends in exec or `_exit`.
+
+mod copy;
+mod failure;
+mod hook;
+mod identity;
+mod mount;
+mod root;
+mod terminal;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::DumpableBehavior;
+
+pub use failure::{Failure, Operation, Outcome};
+pub(crate) use failure::During;
+
+use crate::message::{self, MAX_DESCRIPTORS, Message};
+use crate::opened::Prepared;
+use crate::plan::{Plan, Step};
+
+/// Exit code of a child that could not set the container up; the parent has the reason.
+const SETUP_FAILED: i32 = 125;
+
+/// What the child knows and has made so far.
+struct Child<'a> {
+    plan: &'a Plan,
+    prepared: &'a mut Prepared,
+    socket: BorrowedFd<'a>,
+    /// The mounted root, after [`Step::AttachRoot`].
+    root: Option<OwnedFd>,
+    /// Procfs of the container's pid namespace: written through, then mounted.
+    proc: Option<OwnedFd>,
+    /// Template of an empty directory for masks.
+    empty: Option<OwnedFd>,
+    /// Mounts that came with `Go`.
+    late: [Option<OwnedFd>; MAX_DESCRIPTORS],
+    /// The working directory could not be entered as root (a directory of a network file system): once more
+    /// as the user.
+    directory_pending: bool,
+    /// Whether this container was created by clone, or joined by exec: then the root is `/`.
+    joined: bool,
+}
+
+/// Runs the plan; never returns.
+///
+/// `joined` tells that the namespaces exist already and were entered.
+pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, joined: bool) -> ! {
+    let mut child = Child {
+        plan,
+        prepared,
+        socket,
+        root: None,
+        proc: None,
+        empty: None,
+        late: [const { None }; MAX_DESCRIPTORS],
+        directory_pending: false,
+        joined,
+    };
+    let (step, failure) = match child.start() {
+        Err(failure) => (0, failure),
+        Ok(()) => child.interpret(),
+    };
+    child.report(step, failure);
+    sys::exec::exit_now(SETUP_FAILED)
+}
+
+impl Child<'_> {
+    fn start(&mut self) -> Outcome {
+        self.wait_for_go()?;
+        if self.joined {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            self.root = Some(rustix::fs::open(c"/", flags, Mode::empty()).during(Operation::OpenRoot)?);
+        }
+        Ok(())
+    }
+
+    /// Performs step after step; comes back only with a failure.
+    fn interpret(&mut self) -> (usize, Failure) {
+        let plan = self.plan;
+        for (index, step) in plan.steps.iter().enumerate() {
+            if let Err(failure) = self.perform(step) {
+                return (index, failure);
+            }
+        }
+        (plan.steps.len(), Failure { operation: Operation::Execute, errno: Errno::INVAL })
+    }
+
+    fn wait_for_go(&mut self) -> Outcome {
+        let mut next = 0;
+        let late = &mut self.late;
+        let answer = message::receive(self.socket, |descriptor| {
+            if let Some(place) = late.get_mut(next) {
+                *place = Some(descriptor);
+            }
+            next += 1;
+        })
+        .during(Operation::Synchronise)?;
+        match answer {
+            Some(Message::Go) => Ok(()),
+            // The parent gave up, and says why itself.
+            None => sys::exec::exit_now(SETUP_FAILED),
+            Some(_) => Err(Failure { operation: Operation::Synchronise, errno: Errno::PROTO }),
+        }
+    }
+
+    fn perform(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::BecomeRoot { uid, gid } => identity::take_ids(*uid, *gid),
+            Step::NewSession => rustix::process::setsid().map(drop).during(Operation::Session),
+            Step::NewCgroupNamespace => {
+                sys::namespace::unshare(sys::clone::flags::NEWCGROUP).during(Operation::Unshare)
+            }
+            Step::NewTimeNamespace { offsets } => new_time_namespace(offsets.to_bytes()),
+            Step::NewKeyring => match sys::process::new_session_keyring() {
+                // A kernel without keyrings has none to leak; one with a full quota must not hand ours on.
+                Err(Errno::NOSYS) => Ok(()),
+                result => result.during(Operation::Keyring),
+            },
+            Step::Propagation(kind) => root::change_propagation(c"/", *kind),
+            Step::AttachRoot(source) => self.attach_root(source),
+            Step::Mount(mount) => self.mount(mount),
+            Step::Device(device) => self.device(device),
+            Step::Link { path, target } => self.link(path, target),
+            Step::Terminal { size } => self.terminal(*size),
+            Step::Directory(path) => self.make_directory(path).map(drop),
+            Step::RuntimeHooks => self.ask_parent(Message::RuntimeHooks),
+            Step::ContainerHooks => self.run_hooks(hook::Moment::Create),
+            Step::Pivot => self.pivot(),
+            Step::MoveRoot => self.move_root(),
+            Step::RootPropagation(kind) => root::change_root_propagation(*kind),
+            Step::ReadonlyRoot => self.readonly_root(),
+            Step::Hostname(name) => rustix::system::sethostname(name.to_bytes()).during(Operation::Name),
+            Step::Domainname(name) => rustix::system::setdomainname(name.to_bytes()).during(Operation::Name),
+            Step::Sysctl { path, value } => self.write_sysctl(path, value.to_bytes()),
+            Step::Mask(path) => self.mask(path),
+            Step::Readonly(path) => self.make_readonly(path),
+            Step::Scheduler(attributes) => {
+                sys::process::set_scheduler(0, *attributes).during(Operation::Schedule)
+            }
+            Step::IoPriority(class, level) => {
+                sys::process::set_io_priority(0, *class, *level).during(Operation::Schedule)
+            }
+            Step::MemoryPolicy(mode, nodes) => {
+                sys::process::set_memory_policy(*mode, nodes).during(Operation::Schedule)
+            }
+            Step::Personality(domain) => sys::process::set_personality(*domain).during(Operation::Schedule),
+            Step::FindProgram => self.find_program(),
+            Step::Ready => self.ready(),
+            Step::StartHooks => self.run_hooks(hook::Moment::Start),
+            Step::Label { file, value } => self.write_label(file, value.to_bytes()),
+            Step::Identity(identity) => {
+                identity::take(identity)?;
+                if self.directory_pending {
+                    self.enter_pending_directory()?;
+                }
+                Ok(())
+            }
+            Step::WorkingDirectory(path) => self.enter_directory(path),
+            Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true).during(Operation::NoNewPrivileges),
+            Step::Filter => self.install_filter(),
+            Step::Init => identity::stay_as_init(),
+            Step::Execute => self.execute(),
+        }
+    }
+
+    fn ask_parent(&self, question: Message) -> Outcome {
+        message::send(self.socket, question, &[]).during(Operation::Synchronise)?;
+        match message::receive(self.socket, drop).during(Operation::Synchronise)? {
+            Some(Message::Go) => Ok(()),
+            _ => sys::exec::exit_now(SETUP_FAILED),
+        }
+    }
+
+    /// Says that everything is in place, and for a created container waits for `start`.
+    fn ready(&self) -> Outcome {
+        let Some(gate) = &self.prepared.start else { return Ok(()) };
+        message::send(self.socket, Message::Ready, &[]).during(Operation::Synchronise)?;
+        let mut byte = [0];
+        loop {
+            match rustix::io::read(&gate.go, &mut byte) {
+                Ok(1) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Ok(_) => return Err(Failure { operation: Operation::Synchronise, errno: Errno::PIPE }),
+                Err(errno) => return Err(Failure { operation: Operation::Synchronise, errno }),
+            }
+        }
+    }
+
+    /// Tells whoever listens: the creating command, else the one that started.
+    fn report(&self, step: usize, failure: Failure) {
+        let message = Message::Failed {
+            step: u16::try_from(step).unwrap_or(u16::MAX),
+            operation: failure.operation as u8,
+            errno: failure.errno.raw_os_error(),
+        };
+        // Nobody is left to tell that telling failed.
+        if message::send(self.socket, message, &[]).is_err()
+            && let Some(gate) = &self.prepared.start
+        {
+            drop(message::write(gate.done.as_fd(), message));
+        }
+    }
+
+    /// Chooses the first of the prepared paths that is an executable regular file.
+    fn find_program(&mut self) -> Outcome {
+        let mut answer = Errno::NOENT;
+        let mut found = None;
+        for (index, path) in self.prepared.arguments.choices().iter().enumerate() {
+            match rustix::fs::statat(CWD, path.as_c_str(), AtFlags::empty()) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => answer = Errno::ACCESS,
+                Ok(_) => match rustix::fs::accessat(CWD, path.as_c_str(), Access::EXEC_OK, AtFlags::empty()) {
+                    Ok(()) => {
+                        found = Some(index);
+                        break;
+                    }
+                    Err(errno) => answer = errno,
+                },
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(errno) => answer = errno,
+            }
+        }
+        let Some(index) = found else {
+            return Err(Failure { operation: Operation::FindProgram, errno: answer });
+        };
+        self.prepared.arguments.choose(index);
+        Ok(())
+    }
+
+    /// Enters the working directory, and checks where that led: a descriptor of the host that was left open
+    /// would do (CVE-2024-21626).
+    fn enter_directory(&mut self, path: &std::ffi::CStr) -> Outcome {
+        match rustix::process::chdir(path) {
+            Err(Errno::ACCESS | Errno::PERM) if !self.directory_pending => {
+                self.directory_pending = true;
+                return Ok(());
+            }
+            result => result.during(Operation::WorkingDirectory)?,
+        }
+        self.directory_pending = false;
+        let mut buffer = [0; 4096];
+        let place = sys::exec::working_directory(&mut buffer).during(Operation::OutsideRoot)?;
+        if place.first() == Some(&b'/') {
+            Ok(())
+        } else {
+            Err(Failure { operation: Operation::OutsideRoot, errno: Errno::XDEV })
+        }
+    }
+
+    fn enter_pending_directory(&mut self) -> Outcome {
+        let plan = self.plan;
+        let path = plan.steps.iter().find_map(|step| match step {
+            Step::WorkingDirectory(path) => Some(path),
+            _ => None,
+        });
+        path.map_or(Ok(()), |path| self.enter_directory(path))
+    }
+
+    fn install_filter(&self) -> Outcome {
+        let Some(filter) = &self.prepared.filter else {
+            return Err(Failure { operation: Operation::Filter, errno: Errno::INVAL });
+        };
+        let listener =
+            sys::seccomp::install(&filter.instructions, filter.flags).during(Operation::Filter)?;
+        if let Some(listener) = listener {
+            message::send(self.socket, Message::Listener, &[listener.as_fd()])
+                .during(Operation::SendListener)?;
+        }
+        Ok(())
+    }
+
+    fn execute(&self) -> Outcome {
+        sys::signal::reset_all().during(Operation::Signals)?;
+        sys::exec::close_on_exec_from(3 + self.prepared.preserved).during(Operation::Descriptors)?;
+        let prepared = &*self.prepared;
+        let errno =
+            sys::exec::execve_descriptor(prepared.stub(), &prepared.arguments, &prepared.environment);
+        Err(Failure { operation: Operation::Execute, errno })
+    }
+}
+
+/// Makes the process unreadable for everybody who lacks CAP_SYS_PTRACE in the user namespace of the one
+/// who started it: its `/proc/<pid>/exe` and `fd` lead to the host (CVE-2016-9962, CVE-2019-5736).
+pub fn hide_from_ptrace() -> Outcome {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).during(Operation::SetIds)
+}
+
+/// time_namespaces(7): the offsets are those of the namespace for children, while it is empty.
+fn new_time_namespace(offsets: &[u8]) -> Outcome {
+    use sys::clone::flags::NEWTIME;
+    sys::namespace::unshare(NEWTIME).during(Operation::Unshare)?;
+    let open = |path: &std::ffi::CStr, flags| {
+        rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).during(Operation::OpenKernelFile)
+    };
+    if !offsets.is_empty() {
+        let file = open(c"/proc/self/timens_offsets", OFlags::WRONLY)?;
+        rustix::io::write(&file, offsets).during(Operation::WriteKernelFile)?;
+    }
+    let namespace = open(c"/proc/self/ns/time_for_children", OFlags::RDONLY)?;
+    sys::namespace::join(namespace.as_fd(), NEWTIME).during(Operation::Join)
+}

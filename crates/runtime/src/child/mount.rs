@@ -1,0 +1,438 @@
+//! Mounts, devices, masks and links inside the root, by descriptor only.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
+use sys::mount::{Attributes, Reach, attribute, set_attributes};
+
+use super::failure::{During, Failure, Operation, Outcome};
+use super::{Child, identity};
+use crate::opened::Opened;
+use crate::plan::option::Parameter;
+use crate::plan::step::{Device, Mount, MountSource};
+use crate::plan::{InnerPath, Slot};
+
+/// How often a resolution that raced with a rename is tried again (openat2(2): `EAGAIN`).
+const ATTEMPTS: u32 = 128;
+
+/// What the destination of a mount is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Directory,
+    File,
+}
+
+impl Child<'_> {
+    pub(super) fn root(&self) -> Outcome<BorrowedFd<'_>> {
+        match &self.root {
+            Some(root) => Ok(root.as_fd()),
+            None => Err(Failure { operation: Operation::OpenRoot, errno: Errno::BADF }),
+        }
+    }
+
+    /// Opens a path inside the root; symbolic links stay inside, magic links are refused.
+    pub(super) fn open(&self, path: &CStr, flags: OFlags, more: ResolveFlags) -> Result<OwnedFd, Errno> {
+        let Some(root) = &self.root else { return Err(Errno::BADF) };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
+        for _ in 1..ATTEMPTS {
+            match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Opens the place to mount upon, and makes it where there is none.
+    fn destination(&self, path: &InnerPath, target: Target, no_symlinks: bool) -> Outcome<OwnedFd> {
+        let more = if no_symlinks { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::empty() };
+        let mut flags = OFlags::PATH;
+        if target == Target::Directory {
+            flags |= OFlags::DIRECTORY;
+        }
+        let Some(relative) = path.relative() else {
+            return self.open(c".", flags, more).during(Operation::OpenDestination);
+        };
+        match self.open(relative, flags, more) {
+            Err(Errno::NOENT) => {}
+            result => return result.during(Operation::OpenDestination),
+        }
+        match target {
+            Target::Directory => self.make_directory(path),
+            Target::File => self.make_file(path),
+        }
+    }
+
+    /// Makes a directory and those above it, each in the descriptor of the one before (CVE-2024-45310).
+    pub(super) fn make_directory(&self, path: &InnerPath) -> Outcome<OwnedFd> {
+        self.walk(path, path.names().len())
+    }
+
+    fn walk(&self, path: &InnerPath, count: usize) -> Outcome<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let mut here =
+            self.open(c".", flags, ResolveFlags::empty()).during(Operation::OpenDestination)?;
+        for (prefix, name) in path.prefixes().iter().zip(path.names()).take(count) {
+            here = match self.open(prefix, flags, ResolveFlags::empty()) {
+                Ok(directory) => directory,
+                Err(Errno::NOENT) => {
+                    match rustix::fs::mkdirat(&here, name.as_c_str(), Mode::from_raw_mode(0o755)) {
+                        // Made by another meanwhile; or a dangling link, which the next line refuses.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(Failure { operation: Operation::MakeDestination, errno }),
+                    }
+                    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+                    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    rustix::fs::openat2(&here, name.as_c_str(), flags, Mode::empty(), resolve)
+                        .during(Operation::MakeDestination)?
+                }
+                Err(errno) => return Err(Failure { operation: Operation::OpenDestination, errno }),
+            };
+        }
+        Ok(here)
+    }
+
+    pub(super) fn make_file(&self, path: &InnerPath) -> Outcome<OwnedFd> {
+        let (parent, name) = self.parent(path)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+        match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Failure { operation: Operation::MakeDestination, errno }),
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::openat2(&parent, name, flags, Mode::empty(), resolve).during(Operation::MakeDestination)
+    }
+
+    /// The descriptor of the directory above, made where missing, and the last name.
+    fn parent<'p>(&self, path: &'p InnerPath) -> Outcome<(OwnedFd, &'p CStr)> {
+        let Some(name) = path.names().last() else {
+            return Err(Failure { operation: Operation::MakeDestination, errno: Errno::EXIST });
+        };
+        Ok((self.walk(path, path.names().len() - 1)?, name))
+    }
+
+    pub(super) fn mount(&mut self, mount: &Mount) -> Outcome {
+        let (tree, target) = match &mount.source {
+            MountSource::Filesystem { kind, source, parameters } => {
+                (new_instance(kind, source.as_deref(), parameters)?, Target::Directory)
+            }
+            MountSource::Proc { parameters } => (self.take_proc(parameters)?, Target::Directory),
+            MountSource::Tree { slot, recursive } => {
+                let directory = self.prepared.source(*slot).is_none_or(Opened::is_directory);
+                let tree = self.clone_source(*slot, *recursive)?;
+                (tree, if directory { Target::Directory } else { Target::File })
+            }
+            MountSource::Existing => return self.change_existing(mount),
+        };
+        apply(&tree, Reach::Tree, mount.recursive)?;
+        apply(&tree, Reach::One, mount.attributes)?;
+        let destination = self.destination(&mount.destination, target, mount.no_symlinks)?;
+        self.guard_proc(mount, &tree, &destination)?;
+        for (kind, below) in &mount.propagation {
+            let reach = if *below { Reach::Tree } else { Reach::One };
+            let change = Attributes::propagation(*kind);
+            set_attributes(tree.as_fd(), c"", reach, &change).during(Operation::Propagation)?;
+        }
+        if mount.copy_up {
+            super::copy::copy_up(&destination, &tree)?;
+        }
+        attach(&tree, &destination)
+    }
+
+    /// Only a procfs goes onto `/proc`, and nothing goes onto another place of one but single files.
+    fn guard_proc(&self, mount: &Mount, tree: &OwnedFd, destination: &OwnedFd) -> Outcome {
+        let is_procfs = |file: &OwnedFd| {
+            rustix::fs::fstatfs(file).map(|stat| stat.f_type == PROC_SUPER_MAGIC).during(Operation::NotProcfs)
+        };
+        let refuse = Err(Failure { operation: Operation::NotProcfs, errno: Errno::PERM });
+        if mount.destination.relative().is_some_and(|path| path.to_bytes() == b"proc") {
+            return if is_procfs(tree)? { Ok(()) } else { refuse };
+        }
+        // The plan lets through those below /proc that may be mounted upon; any other destination that
+        // turns out to be in a procfs got there by a link.
+        if !mount.destination.starts_with(b"proc") && is_procfs(destination)? { refuse } else { Ok(()) }
+    }
+
+    fn change_existing(&self, mount: &Mount) -> Outcome {
+        let flags = OFlags::PATH;
+        let more = if mount.no_symlinks { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::empty() };
+        let path = mount.destination.relative().map_or(c".", CString::as_c_str);
+        let place = self.open(path, flags, more).during(Operation::OpenDestination)?;
+        apply(&place, Reach::Tree, mount.recursive)?;
+        apply(&place, Reach::One, mount.attributes)?;
+        for (kind, below) in &mount.propagation {
+            let reach = if *below { Reach::Tree } else { Reach::One };
+            let change = Attributes::propagation(*kind);
+            set_attributes(place.as_fd(), c"", reach, &change).during(Operation::Propagation)?;
+        }
+        Ok(())
+    }
+
+    /// A detached mount of a source that the parent opened.
+    pub(super) fn clone_source(&mut self, slot: Slot, recursive: bool) -> Outcome<OwnedFd> {
+        let missing = Failure { operation: Operation::OpenSource, errno: Errno::BADF };
+        match self.prepared.source(slot) {
+            Some(Opened::Tree { mount, .. }) => {
+                rustix::io::fcntl_dupfd_cloexec(mount, 3).during(Operation::CloneTree)
+            }
+            Some(Opened::Late { index, .. }) => {
+                let index = *index;
+                self.late.get_mut(index).and_then(Option::take).ok_or(missing)
+            }
+            Some(Opened::Path { path, identity, .. }) => {
+                let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                if recursive {
+                    flags |= OpenTreeFlags::AT_RECURSIVE;
+                }
+                let tree = match rustix::mount::open_tree(CWD, path.as_c_str(), flags) {
+                    // A tree with mounts that another namespace locked can be bound only whole.
+                    Err(Errno::INVAL) => {
+                        rustix::mount::open_tree(CWD, path.as_c_str(), flags | OpenTreeFlags::AT_RECURSIVE)
+                    }
+                    result => result,
+                }
+                .during(Operation::CloneTree)?;
+                require_identity(&tree, *identity)?;
+                Ok(tree)
+            }
+            None => Err(missing),
+        }
+    }
+
+    /// The private procfs, made on first use.
+    fn private_proc(&mut self) -> Outcome<BorrowedFd<'_>> {
+        if self.proc.is_none() {
+            self.proc = Some(make_proc(&[])?);
+        }
+        match &self.proc {
+            Some(proc) => Ok(proc.as_fd()),
+            None => Err(Failure { operation: Operation::OpenKernelFile, errno: Errno::BADF }),
+        }
+    }
+
+    fn take_proc(&mut self, parameters: &[Parameter]) -> Outcome<OwnedFd> {
+        // The mount that becomes /proc stays open as the one that is written through: same instance, and
+        // a descriptor of its root is not affected by what is mounted over it later.
+        let proc = make_proc(parameters)?;
+        self.proc = Some(rustix::io::fcntl_dupfd_cloexec(&proc, 3).during(Operation::MakeMount)?);
+        Ok(proc)
+    }
+
+    pub(super) fn write_sysctl(&mut self, path: &CStr, value: &[u8]) -> Outcome {
+        let proc = self.private_proc()?;
+        let file = open_kernel_file(proc, path, OFlags::WRONLY)?;
+        write_all(&file, value)
+    }
+
+    /// Writes a security label of the calling process, and reads it back (CVE-2019-16884).
+    pub(super) fn write_label(&mut self, file: &CStr, value: &[u8]) -> Outcome {
+        let proc = self.private_proc()?;
+        let mut buffer = [0; 64];
+        let path = identity::own_file(file, &mut buffer)?;
+        let target = open_kernel_file(proc, path, OFlags::RDWR)?;
+        write_all(&target, value)?;
+        let mut answer = [0; 4096];
+        let length = rustix::io::pread(&target, &mut answer, 0).during(Operation::VerifyKernelFile)?;
+        // AppArmor shows `name (mode)` for what was written as `exec name`.
+        let wanted = value.strip_prefix(b"exec ").unwrap_or(value);
+        if answer[..length].starts_with(wanted) {
+            Ok(())
+        } else {
+            Err(Failure { operation: Operation::VerifyKernelFile, errno: Errno::PERM })
+        }
+    }
+
+    pub(super) fn device(&mut self, device: &Device) -> Outcome {
+        if let Some(slot) = device.bind {
+            let node = self.clone_source(slot, false)?;
+            let destination = self.destination(&device.path, Target::File, false)?;
+            return attach(&node, &destination);
+        }
+        let (parent, name) = self.parent(&device.path)?;
+        let number = rustix::fs::makedev(device.number.0, device.number.1);
+        let kind = FileType::from_raw_mode(device.kind);
+        match rustix::fs::mknodat(&parent, name, kind, Mode::from_raw_mode(device.mode), number) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return check_node(&parent, name, device, number),
+            Err(errno) => return Err(Failure { operation: Operation::MakeNode, errno }),
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let node = rustix::fs::openat(&parent, name, flags, Mode::empty()).during(Operation::NodeOwner)?;
+        identity::change_owner(&node, device.owner)?;
+        // The creation mask may have taken bits away. An O_PATH descriptor is changed through its parent,
+        // whose entry is the node just made: the root is not running anything yet.
+        rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(device.mode), AtFlags::empty())
+            .during(Operation::NodeOwner)
+    }
+
+    pub(super) fn link(&self, path: &InnerPath, target: &CStr) -> Outcome {
+        let (parent, name) = self.parent(path)?;
+        match rustix::fs::symlinkat(target, &parent, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(Failure { operation: Operation::Link, errno }),
+        }
+    }
+
+    /// Hides a path. What does not exist needs no hiding; any other failure is one (CVE-2025-31133).
+    pub(super) fn mask(&mut self, path: &InnerPath) -> Outcome {
+        let Some(relative) = path.relative() else {
+            return Err(Failure { operation: Operation::Mask, errno: Errno::INVAL });
+        };
+        let place = match self.open(relative, OFlags::PATH, ResolveFlags::empty()) {
+            Ok(place) => place,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(errno) => return Err(Failure { operation: Operation::Mask, errno }),
+        };
+        let stat = rustix::fs::fstat(&place).during(Operation::Mask)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let empty = self.empty_directory()?;
+            return attach(&empty, &place);
+        }
+        let Some(slot) = self.plan.null else {
+            return Err(Failure { operation: Operation::Mask, errno: Errno::BADF });
+        };
+        // A clone each: one detached mount can be attached only once.
+        let null = match self.prepared.source(slot) {
+            Some(Opened::Tree { mount, .. }) => clone_mount(mount)?,
+            _ => self.clone_source(slot, false)?,
+        };
+        attach(&null, &place)
+    }
+
+    /// A read-only empty directory: one tmpfs for all masks of a container.
+    fn empty_directory(&mut self) -> Outcome<OwnedFd> {
+        if self.empty.is_none() {
+            let parameters = [];
+            let tmpfs = new_instance(c"tmpfs", Some(c"tmpfs"), &parameters)?;
+            let seal = Attributes::new(
+                attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
+                0,
+            );
+            apply(&tmpfs, Reach::One, seal)?;
+            self.empty = Some(tmpfs);
+        }
+        match &self.empty {
+            Some(empty) => clone_mount(empty),
+            None => Err(Failure { operation: Operation::Mask, errno: Errno::BADF }),
+        }
+    }
+
+    pub(super) fn make_readonly(&self, path: &InnerPath) -> Outcome {
+        let Some(relative) = path.relative() else { return self.readonly_root() };
+        let place = match self.open(relative, OFlags::PATH, ResolveFlags::empty()) {
+            Ok(place) => place,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(errno) => return Err(Failure { operation: Operation::OpenDestination, errno }),
+        };
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH
+            | OpenTreeFlags::AT_RECURSIVE;
+        let tree = rustix::mount::open_tree(&place, c"", flags).during(Operation::CloneTree)?;
+        apply(&tree, Reach::Tree, Attributes::new(attribute::RDONLY, 0))?;
+        attach(&tree, &place)
+    }
+}
+
+fn check_node(parent: &OwnedFd, name: &CStr, device: &Device, number: u64) -> Outcome {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).during(Operation::MakeNode)?;
+    let same_kind = FileType::from_raw_mode(stat.st_mode) == FileType::from_raw_mode(device.kind);
+    if same_kind && (stat.st_rdev == number || FileType::from_raw_mode(device.kind) == FileType::Fifo) {
+        Ok(())
+    } else {
+        Err(Failure { operation: Operation::MakeNode, errno: Errno::EXIST })
+    }
+}
+
+/// A new instance of a file system, detached.
+fn new_instance(kind: &CStr, source: Option<&CStr>, parameters: &[Parameter]) -> Outcome<OwnedFd> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFileSystem)?;
+    if let Some(source) = source {
+        rustix::mount::fsconfig_set_string(&context, c"source", source).during(Operation::Configure)?;
+    }
+    for parameter in parameters {
+        match &parameter.value {
+            Some(value) => {
+                rustix::mount::fsconfig_set_string(&context, parameter.key.as_c_str(), value.as_c_str())
+            }
+            None => rustix::mount::fsconfig_set_flag(&context, parameter.key.as_c_str()),
+        }
+        .during(Operation::Configure)?;
+    }
+    rustix::mount::fsconfig_create(&context).during(Operation::CreateFileSystem)?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .during(Operation::MakeMount)
+}
+
+fn make_proc(parameters: &[Parameter]) -> Outcome<OwnedFd> {
+    let proc = new_instance(c"proc", Some(c"proc"), parameters)?;
+    let safe = Attributes::new(attribute::NOSUID | attribute::NODEV | attribute::NOEXEC, 0);
+    apply(&proc, Reach::One, safe)?;
+    Ok(proc)
+}
+
+fn clone_mount(mount: &OwnedFd) -> Outcome<OwnedFd> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    rustix::mount::open_tree(mount, c"", flags).during(Operation::CloneTree)
+}
+
+fn attach(tree: &OwnedFd, place: &OwnedFd) -> Outcome {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(tree, c"", place, c"", flags).during(Operation::Attach)
+}
+
+/// Sets attributes. Where clearing is refused, because an outer namespace locked a flag (mount_namespaces(7)),
+/// the flag stays: the mount is then safer than asked for.
+fn apply(tree: &OwnedFd, reach: Reach, attributes: Attributes) -> Outcome {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    match set_attributes(tree.as_fd(), c"", reach, &attributes) {
+        Err(Errno::PERM) if attributes.clear != 0 => {
+            let only_set = Attributes::new(attributes.set & !attribute::ATIME, 0);
+            set_attributes(tree.as_fd(), c"", reach, &only_set).during(Operation::Attributes)
+        }
+        result => result.during(Operation::Attributes),
+    }
+}
+
+pub(super) fn require_identity(file: &OwnedFd, identity: (u64, u64)) -> Outcome {
+    let stat = rustix::fs::fstat(file).during(Operation::OpenSource)?;
+    if (stat.st_dev, stat.st_ino) == identity {
+        Ok(())
+    } else {
+        Err(Failure { operation: Operation::ChangedSource, errno: Errno::STALE })
+    }
+}
+
+/// Opens a file of the private procfs without leaving it, and checks that it is one.
+fn open_kernel_file(proc: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Outcome<OwnedFd> {
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = rustix::fs::openat2(proc, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        .during(Operation::OpenKernelFile)?;
+    let magic = rustix::fs::fstatfs(&file).during(Operation::OpenKernelFile)?.f_type;
+    if magic == PROC_SUPER_MAGIC {
+        Ok(file)
+    } else {
+        Err(Failure { operation: Operation::OpenKernelFile, errno: Errno::XDEV })
+    }
+}
+
+fn write_all(file: &OwnedFd, value: &[u8]) -> Outcome {
+    let written = rustix::io::write(file, value).during(Operation::WriteKernelFile)?;
+    if written == value.len() {
+        Ok(())
+    } else {
+        Err(Failure { operation: Operation::WriteKernelFile, errno: Errno::IO })
+    }
+}
+
+/// `/proc/self/fd/<number>` in a buffer.
+pub(super) fn descriptor_path<'b>(descriptor: BorrowedFd<'_>, buffer: &'b mut [u8]) -> Outcome<&'b CStr> {
+    identity::format_path(b"/proc/self/fd/", descriptor.as_raw_fd().unsigned_abs(), b"", buffer)
+}

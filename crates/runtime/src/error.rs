@@ -1,0 +1,148 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use crate::child::{Failure, Operation};
+use crate::plan::Refusal;
+
+/// An operation of the runtime that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The spec cannot become a container.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The bundle's `config.json` cannot be read as one.
+    #[error("`{path}` is no runtime spec")]
+    Spec {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A step in the container's process failed.
+    #[error("{step}: {}: {}", .failure.operation.text(), .failure.errno)]
+    Step {
+        /// The step, as the plan prints it.
+        step: String,
+        /// What the kernel said.
+        failure: Failure,
+    },
+    /// The program was not found in the container's root.
+    #[error("`{program}`: {}", if *errno == Errno::NOENT { "no such file in the container, or not in its $PATH" } else { "it cannot be executed" })]
+    Program {
+        /// `argv[0]`.
+        program: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// The process died before it said why.
+    #[error("the container's process ended during set-up ({0})")]
+    Died(String),
+    /// The seccomp profile.
+    #[error(transparent)]
+    Seccomp(#[from] seccomp::Error),
+    /// The id maps.
+    #[error(transparent)]
+    IdMap(#[from] idmap::Error),
+    /// The cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    /// A file.
+    #[error(transparent)]
+    Files(files::Error),
+    /// A system call.
+    #[error("{action} {object}: {errno}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        object: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// A container id that could leave its directory.
+    #[error("`{0}` is no container id: 1 to 1024 of letters, digits, `_`, `+`, `-`, `.`, not `.` or `..`")]
+    BadId(String),
+    /// No such container.
+    #[error("container `{0}` does not exist")]
+    NoContainer(String),
+    /// It exists already.
+    #[error("container with id `{0}` already exists")]
+    Exists(String),
+    /// The state does not allow it.
+    #[error("cannot {action} container `{id}`: it is {status}")]
+    WrongStatus {
+        /// What was asked for.
+        action: &'static str,
+        /// Which container.
+        id: String,
+        /// Its status.
+        status: &'static str,
+    },
+    /// A hook in the runtime's namespaces failed.
+    #[error("{kind} hook `{path}`: {reason}")]
+    Hook {
+        /// Which kind.
+        kind: &'static str,
+        /// Program.
+        path: String,
+        /// How it failed.
+        reason: String,
+    },
+    /// What the kernel shows is not what was planned: the container was killed.
+    #[error("the container was killed, since {what} is `{found}` and not `{expected}`")]
+    Mismatch {
+        /// What was read back.
+        what: &'static str,
+        /// What was planned.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The terminal and its options do not fit together.
+    #[error("{0}")]
+    Terminal(&'static str),
+    /// A state file cannot be read.
+    #[error("the state of container `{id}` is damaged")]
+    State {
+        /// Which container.
+        id: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// The exit code that docker and runc give for it: 127 where the program does not exist, 126 where it
+    /// cannot be executed, 125 for everything of ours.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Program { errno: Errno::NOENT, .. } => 127,
+            Self::Program { .. } => 126,
+            Self::Step { failure: Failure { operation: Operation::Execute, .. }, .. } => 126,
+            _ => 125,
+        }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::IdMap(_) => Some("`brig doctor` tells what the user namespace lacks".to_owned()),
+            Self::Cgroup(error) => error.hint().map(str::to_owned),
+            Self::Step { failure, .. } if failure.errno == Errno::PERM => {
+                Some("`brig doctor` tells what this host refuses".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn system(action: &'static str, object: impl Into<String>, errno: Errno) -> Self {
+        Self::System { action, object: object.into(), errno }
+    }
+}
+
+/// Result of the runtime.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

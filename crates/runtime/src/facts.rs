@@ -1,0 +1,78 @@
+//! What a plan must know of this machine, read once.
+
+use cgroup::{Cgroup, Layout};
+
+use crate::plan::{CgroupView, Facts};
+
+/// The whole range of ids: the map of the initial user namespace (user_namespaces(7)).
+const INITIAL_MAP: [&str; 3] = ["0", "0", "4294967295"];
+
+/// Reads the facts that a plan of a bundle needs.
+pub fn read(bundle: &str, views: Vec<CgroupView>, devices: bool) -> Facts {
+    Facts {
+        can_make_nodes: devices && can_make_nodes(),
+        apparmor: reads_as(b'Y', "/sys/module/apparmor/parameters/enabled"),
+        selinux: rustix::fs::access("/sys/fs/selinux/enforce", rustix::fs::Access::EXISTS).is_ok(),
+        cgroups: views,
+        bundle: bundle.to_owned(),
+        ..Facts::default()
+    }
+}
+
+/// CAP_MKNOD counts in the initial user namespace only.
+fn can_make_nodes() -> bool {
+    let capable = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::MKNOD));
+    capable
+        && read_small("/proc/self/uid_map")
+            .is_some_and(|map| map.split_ascii_whitespace().eq(INITIAL_MAP))
+}
+
+fn reads_as(letter: u8, path: &str) -> bool {
+    read_small(path).is_some_and(|text| text.as_bytes().first() == Some(&letter))
+}
+
+/// The start of a small kernel file; `None` where there is none.
+pub(crate) fn read_small(path: &str) -> Option<String> {
+    use rustix::fs::{Mode, OFlags};
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let bytes = files::read_all(&file, MAX_SMALL).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// Longest kernel file that is read whole in bytes.
+const MAX_SMALL: u64 = 64 * 1024;
+
+/// How a container sees its cgroups: one directory for each hierarchy that it is in.
+pub fn cgroup_views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
+    let mut views = Vec::new();
+    let pure = layout.kind() == cgroup::Kind::V2;
+    let paths: Vec<_> = cgroup.paths().collect();
+    for hierarchy in layout.hierarchies() {
+        let is_v2 = hierarchy.version == cgroup::Version::V2;
+        let Some((_, path)) = paths.iter().find(|(_, path)| {
+            path.strip_prefix(&hierarchy.mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }) else {
+            continue;
+        };
+        if is_v2 {
+            let name = if pure { String::new() } else { "unified".to_owned() };
+            views.push(CgroupView {
+                name,
+                kind: "cgroup2".to_owned(),
+                options: Vec::new(),
+                host_path: path.clone(),
+            });
+            continue;
+        }
+        let mut options: Vec<String> =
+            hierarchy.controllers.iter().map(|controller| controller.name().to_owned()).collect();
+        if let Some(name) = &hierarchy.name {
+            options.push("none".to_owned());
+            options.push(format!("name={name}"));
+        }
+        let name = hierarchy.mount.rsplit('/').next().unwrap_or_default().to_owned();
+        views.push(CgroupView { name, kind: "cgroup".to_owned(), options, host_path: path.clone() });
+    }
+    views
+}

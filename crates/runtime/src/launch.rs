@@ -1,0 +1,334 @@
+//! The parent's side of a start: clone, maps, cgroup, limits, late mounts, go.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use cgroup::Cgroup;
+use oci::runtime::NamespaceKind;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags, Rlimit, Signal, WaitOptions};
+use sys::clone::{Cloned, clone3};
+use sys::mount::{Attributes, Reach, set_attributes};
+
+use crate::child::{self, Failure, Operation};
+use crate::message::{self, Message};
+use crate::opened::Prepared;
+use crate::plan::Plan;
+use crate::prepare::{LateMount, Ready};
+use crate::{Error, Result};
+
+/// A container's process between clone and exec. Dropping it kills the process.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    pub socket: OwnedFd,
+    armed: bool,
+}
+
+/// What the process said before it went on.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// Master of the terminal.
+    pub terminal: Option<OwnedFd>,
+    /// Notify descriptor of the filter.
+    pub listener: Option<OwnedFd>,
+    /// It waits for `start`; otherwise it executed the payload.
+    pub waiting: bool,
+}
+
+impl Launched {
+    /// Lets the process live on when this is dropped.
+    pub fn release(mut self) -> (Pid, OwnedFd) {
+        self.armed = false;
+        let pidfd = rustix::io::fcntl_dupfd_cloexec(&self.pidfd, 3);
+        (self.pid, pidfd.unwrap_or_else(|_| reopen(self.pid)))
+    }
+}
+
+fn reopen(pid: Pid) -> OwnedFd {
+    rustix::process::pidfd_open(pid, PidfdFlags::empty())
+        .expect("a child that was not reaped has a pidfd")
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        if self.armed {
+            // It may have died by itself, which is what is wanted.
+            drop(rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
+            drop(rustix::process::waitpid(Some(self.pid), WaitOptions::empty()));
+        }
+    }
+}
+
+/// Clones the container's process; it waits for [`go`].
+pub(crate) fn clone(plan: &Plan, ready: &mut Ready, cgroup: Option<&Cgroup>, joined: bool) -> Result<Launched> {
+    let (ours, theirs) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|errno| Error::system("make", "a socket pair", errno))?;
+    let flags = plan.namespaces.clone_flags();
+    let failed = |errno| Error::system("clone", "the container's process", errno);
+    if ready.prepared.joins.is_empty() {
+        let into = cgroup.and_then(Cgroup::v2_dir);
+        return match clone3(flags, into).map_err(failed)? {
+            Cloned::Child => {
+                drop(ours);
+                child::run(plan, &mut ready.prepared, theirs.as_fd(), joined)
+            }
+            Cloned::Parent { pid, pidfd } => {
+                let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
+                Ok(Launched { pid, pidfd, socket: ours, armed: true })
+            }
+        };
+    }
+    // Joining is done in a process of its own, so that this one stays where it is; it makes the container's
+    // process as this one's child.
+    match clone3(0, None).map_err(failed)? {
+        Cloned::Child => {
+            drop(ours);
+            stage(plan, &mut ready.prepared, theirs.as_fd(), flags, joined)
+        }
+        Cloned::Parent { pid, .. } => {
+            drop(theirs);
+            let stage = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
+            let answer = message::receive(ours.as_fd(), drop);
+            drop(rustix::process::waitpid(Some(stage), WaitOptions::empty()));
+            match answer.map_err(|errno| Error::system("hear from", "the joining process", errno))? {
+                Some(Message::Stage(pid)) => {
+                    let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
+                    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
+                    Ok(Launched { pid, pidfd, socket: ours, armed: true })
+                }
+                Some(Message::Failed { operation, errno, .. }) => Err(Error::Step {
+                    step: "join the namespaces".to_owned(),
+                    failure: failure(operation, errno),
+                }),
+                _ => Err(Error::Died("while it joined the namespaces".to_owned())),
+            }
+        }
+    }
+}
+
+/// Joins what is to be joined, then makes the container's process as a sibling. Never returns.
+fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u64, joined: bool) -> ! {
+    match join_and_clone(prepared, flags) {
+        Ok(Cloned::Child) => child::run(plan, prepared, socket, joined),
+        Ok(Cloned::Parent { pid, .. }) => {
+            drop(message::send(socket, Message::Stage(pid), &[]));
+        }
+        Err(failure) => {
+            let message = Message::Failed {
+                step: 0,
+                operation: failure.operation as u8,
+                errno: failure.errno.raw_os_error(),
+            };
+            drop(message::send(socket, message, &[]));
+        }
+    }
+    sys::exec::exit_now(0)
+}
+
+fn join_and_clone(prepared: &Prepared, flags: u64) -> Result<Cloned, Failure> {
+    // Before anybody inside can look at us.
+    child::hide_from_ptrace()?;
+    for (namespace, kind) in &prepared.joins {
+        sys::namespace::join(namespace.as_fd(), *kind)
+            .map_err(|errno| Failure { operation: Operation::Join, errno })?;
+    }
+    clone3(flags | sys::clone::flags::PARENT, None)
+        .map_err(|errno| Failure { operation: Operation::Clone, errno })
+}
+
+fn failure(operation: u8, errno: i32) -> Failure {
+    Failure {
+        operation: Operation::from_number(operation).unwrap_or(Operation::Synchronise),
+        errno: Errno::from_raw_os_error(errno),
+    }
+}
+
+/// Gives the process its maps, cgroup, limits and late mounts, and lets it go on.
+pub(crate) fn go(plan: &Plan, launched: &Launched, late: Vec<LateMount>, cgroup: Option<&Cgroup>) -> Result<()> {
+    let process = open_process(launched.pid)?;
+    if plan.namespaces.creates(NamespaceKind::User) {
+        let uid = idmap::Map::new(plan.uid_map.clone())?;
+        let gid = idmap::Map::new(plan.gid_map.clone())?;
+        let how = idmap::How::choose(&uid, &gid)?;
+        idmap::write_maps(process.as_fd(), launched.pid, &uid, &gid, &how)?;
+    }
+    if let Some(cgroup) = cgroup {
+        cgroup.add(launched.pid.as_raw_nonzero().get())?;
+    }
+    set_limits(plan, launched.pid)?;
+    if let Some(score) = plan.oom_score_adj {
+        set_oom_score(process.as_fd(), score)?;
+    }
+    let mounts = finish_late(late, process.as_fd())?;
+    let descriptors: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
+    message::send(launched.socket.as_fd(), Message::Go, &descriptors)
+        .map_err(|errno| died_or(launched, "start", errno))
+}
+
+pub(crate) fn open_process(pid: Pid) -> Result<OwnedFd> {
+    let path = format!("/proc/{}", pid.as_raw_nonzero());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path.as_str(), flags, Mode::empty()).map_err(|errno| Error::system("open", path, errno))
+}
+
+fn died_or(launched: &Launched, action: &'static str, errno: Errno) -> Error {
+    match errno {
+        Errno::PIPE | Errno::CONNRESET => Error::Died(how_it_died(launched)),
+        errno => Error::system(action, "the container's process", errno),
+    }
+}
+
+fn how_it_died(launched: &Launched) -> String {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    match waitid(WaitId::PidFd(launched.pidfd.as_fd()), options) {
+        Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("exit code {code}"),
+            (_, Some(signal)) => format!("signal {signal}"),
+            _ => "unknown reason".to_owned(),
+        },
+        _ => "unknown reason".to_owned(),
+    }
+}
+
+fn set_limits(plan: &Plan, pid: Pid) -> Result<()> {
+    let value = |limit: u64| (limit != u64::MAX).then_some(limit);
+    for limit in &plan.limits {
+        let wanted = Rlimit { current: value(limit.soft), maximum: value(limit.hard) };
+        rustix::process::prlimit(Some(pid), limit.resource, wanted)
+            .map_err(|errno| Error::system("set the limit", format!("{:?}", limit.resource), errno))?;
+    }
+    Ok(())
+}
+
+/// Lowering the score below one's own takes CAP_SYS_RESOURCE: then the caller's is kept, as runc does for
+/// rootless containers, since a higher score is no weakening of the container.
+fn set_oom_score(process: BorrowedFd<'_>, score: i32) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let failed = |errno| Error::system("write", "oom_score_adj", errno);
+    let file = rustix::fs::openat(process, "oom_score_adj", flags, Mode::empty()).map_err(failed)?;
+    match rustix::io::write(&file, score.to_string().as_bytes()) {
+        Ok(_) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+/// Maps the ids of the late mounts to those of the namespace that now has its maps.
+fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+    if late.is_empty() {
+        return Ok(Vec::new());
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = rustix::fs::openat(process, "ns/user", flags, Mode::empty())
+        .map_err(|errno| Error::system("open", "the user namespace", errno))?;
+    late.into_iter()
+        .map(|mount| match mount {
+            LateMount::Tree { mount, recursive } => {
+                map_ids(&mount, namespace.as_fd(), if recursive { Reach::Tree } else { Reach::One })?;
+                Ok(mount)
+            }
+            LateMount::Overlay { lower, upper } => overlay(&lower, upper.as_ref(), namespace.as_fd()),
+        })
+        .collect()
+}
+
+fn map_ids(mount: &OwnedFd, namespace: BorrowedFd<'_>, reach: Reach) -> Result<()> {
+    let attributes = Attributes::new(0, 0).with_id_map(namespace);
+    set_attributes(mount.as_fd(), c"", reach, &attributes)
+        .map_err(|errno| Error::system("map the ids of", "a mount", errno))
+}
+
+/// An overlay of id-mapped layers (Linux 5.19): the files on disk keep the image's ids, and each container
+/// sees them as its own, without a chown pass.
+fn overlay(lower: &[OwnedFd], writable: Option<&OwnedFd>, namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let failed = |action| move |errno| Error::system(action, "the root overlay", errno);
+    let mapped = |directory: &OwnedFd| {
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        let mount = rustix::mount::open_tree(directory, c"", flags).map_err(failed("clone a layer of"))?;
+        map_ids(&mount, namespace, Reach::One)?;
+        Ok::<_, Error>(mount)
+    };
+    let context =
+        rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("open"))?;
+    let set = |key: &std::ffi::CStr, layer: &OwnedFd| {
+        match rustix::mount::fsconfig_set_fd(&context, key, layer) {
+            // Before Linux 6.13 a layer is a path.
+            Err(Errno::INVAL) => {
+                let path = format!("/proc/self/fd/{}", layer.as_raw_fd());
+                rustix::mount::fsconfig_set_string(&context, key, path.as_str())
+            }
+            result => result,
+        }
+        .map_err(failed("configure"))
+    };
+    for layer in lower {
+        set(c"lowerdir+", &mapped(layer)?)?;
+    }
+    if let Some(directory) = writable {
+        // Upper and work directory have to be in one mount.
+        let mount = mapped(directory)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |name| rustix::fs::openat(&mount, name, flags, Mode::empty()).map_err(failed("open"));
+        set(c"upperdir", &open("upper")?)?;
+        set(c"workdir", &open("work")?)?;
+    }
+    rustix::mount::fsconfig_create(&context).map_err(failed("create"))?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
+        .map_err(failed("mount"))
+}
+
+/// Listens until the process waits for `start`, executed the payload, or failed.
+pub(crate) fn listen(
+    plan: &Plan,
+    launched: &Launched,
+    program: &str,
+    mut runtime_hooks: impl FnMut() -> Result<()>,
+) -> Result<Answers> {
+    let mut answers = Answers::default();
+    loop {
+        let mut received = None;
+        let message = message::receive(launched.socket.as_fd(), |descriptor| received = Some(descriptor))
+            .map_err(|errno| died_or(launched, "hear from", errno))?;
+        match message {
+            // The socket is closed by exec, or by death.
+            None => return Ok(answers),
+            Some(Message::Ready) => {
+                answers.waiting = true;
+                return Ok(answers);
+            }
+            Some(Message::Terminal) => answers.terminal = received,
+            Some(Message::Listener) => answers.listener = received,
+            Some(Message::RuntimeHooks) => {
+                runtime_hooks()?;
+                message::send(launched.socket.as_fd(), Message::Go, &[])
+                    .map_err(|errno| died_or(launched, "go on with", errno))?;
+            }
+            Some(Message::Failed { step, operation, errno }) => {
+                return Err(step_error(plan, step, operation, errno, program));
+            }
+            Some(Message::Go | Message::Stage(_)) => {
+                return Err(Error::system("understand", "the container's process", Errno::PROTO));
+            }
+        }
+    }
+}
+
+/// The error that a failed step becomes.
+pub(crate) fn step_error(plan: &Plan, step: u16, operation: u8, errno: i32, program: &str) -> Error {
+    let failure = failure(operation, errno);
+    if failure.operation == Operation::FindProgram {
+        return Error::Program { program: program.to_owned(), errno: failure.errno };
+    }
+    let step = plan.steps.get(usize::from(step)).map_or_else(|| "start".to_owned(), ToString::to_string);
+    Error::Step { step, failure }
+}

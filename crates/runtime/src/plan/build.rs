@@ -1,0 +1,551 @@
+//! From a spec to a [`Plan`].
+
+use std::ffi::CString;
+
+use oci::runtime::{Linux, NamespaceKind, Process, Seccomp, Spec};
+
+use super::attributes::{self, AttributeError};
+use super::mount::{self, Context};
+use super::option::OptionError;
+use super::path::PathError;
+use super::step::{Identity, RootSource, Slot, Step};
+use super::sysctl::{self, SysctlError};
+use super::{Facts, InnerPath, Namespaces, Plan, RootKind, Source, capability, device};
+
+/// Most arguments or environment entries of a process; the kernel's own limit is on bytes (`ARG_MAX`).
+const MAX_STRINGS: usize = 65_536;
+/// Most masked and read-only paths, devices, sysctls: a bundle with more is hostile.
+const MAX_ENTRIES: usize = 4096;
+
+/// Why a spec cannot become a container.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The version is not one we implement.
+    #[error("`ociVersion` is `{0}`; this runtime implements 1.0.0 to 1.3.x")]
+    Version(String),
+    /// A field that must be there is not.
+    #[error("the spec has no `{0}`")]
+    Missing(&'static str),
+    /// A part of the spec that this runtime does not implement; `features` says so too.
+    #[error("the spec asks for `{0}`, which this runtime does not support")]
+    Unsupported(&'static str),
+    /// A path that cannot be used.
+    #[error("the {what} `{path}` cannot be used: {error}")]
+    Path {
+        /// Kind of path.
+        what: &'static str,
+        /// The path.
+        path: String,
+        /// Why.
+        error: PathError,
+    },
+    /// A path that must be absolute is not.
+    #[error("the {what} path `{path}` is not absolute")]
+    RelativePath {
+        /// Kind of path.
+        what: &'static str,
+        /// The path.
+        path: String,
+    },
+    /// The kernel takes no NUL in a string.
+    #[error("a {0} string contains a NUL byte")]
+    Nul(&'static str),
+    /// More of something than any honest bundle has.
+    #[error("{count} {what}: at most {limit} are taken")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many at most.
+        limit: usize,
+    },
+    /// The same namespace twice.
+    #[error("the {0:?} namespace is listed twice")]
+    DuplicateNamespace(NamespaceKind),
+    /// A field that needs a namespace of the container's own.
+    #[error("`{field}` needs a {kind:?} namespace of the container's own")]
+    NeedsNamespace {
+        /// Field of the spec.
+        field: &'static str,
+        /// Kind of namespace.
+        kind: NamespaceKind,
+    },
+    /// A user namespace without maps, or maps without one.
+    #[error("a new user namespace needs `uidMappings` and `gidMappings`, and they need a new user namespace")]
+    IdMaps,
+    /// An id that the map does not hold.
+    #[error("{what} {id} is not mapped in the container's user namespace")]
+    UnmappedId {
+        /// `user id` or `group id`.
+        what: &'static str,
+        /// The id.
+        id: u32,
+    },
+    /// An option of a mount.
+    #[error("mount at `{destination}`: {error}")]
+    MountOption {
+        /// Where.
+        destination: String,
+        /// Why.
+        error: OptionError,
+    },
+    /// A mount on the root itself.
+    #[error("a mount on `/` would hide the root file system")]
+    MountOnRoot,
+    /// A mount that could stand in for what the engine itself writes.
+    #[error("a mount at `{0}` could replace a file that the engine writes: it is refused")]
+    MountInProc(String),
+    /// A bind mount of nothing.
+    #[error("the bind mount at `{0}` has no source")]
+    NoSource(String),
+    /// `tmpcopyup` elsewhere.
+    #[error("`tmpcopyup` at `{0}`: it is for tmpfs only")]
+    CopyUp(String),
+    /// Only one of the two maps.
+    #[error("the mount at `{0}` has only one of `uidMappings` and `gidMappings`")]
+    HalfIdMap(String),
+    /// Id maps on something that is no bind mount.
+    #[error("the mount at `{0}` asks for an id map, but is no bind mount")]
+    IdMapNeedsBind(String),
+    /// `idmap` without maps and without a user namespace.
+    #[error("the mount at `{0}` asks for `idmap`, but neither it nor the container has a map")]
+    IdMapWithoutUser(String),
+    /// A device type that does not exist.
+    #[error("the device `{path}` has the unknown type `{kind}`")]
+    DeviceKind {
+        /// Where.
+        path: String,
+        /// The type.
+        kind: String,
+    },
+    /// A device number out of range.
+    #[error("the device `{path}` has a number out of range")]
+    DeviceNumber {
+        /// Where.
+        path: String,
+    },
+    /// A sysctl.
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
+    /// An attribute of the process.
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
+    /// `rootfsPropagation` holds something else.
+    #[error("unknown `rootfsPropagation` `{0}`")]
+    Propagation(String),
+    /// A label without the security module that it is for.
+    #[error("the spec has {0}, but the kernel does not run that security module")]
+    NoSecurityModule(&'static str),
+    /// `time_offsets` names another clock.
+    #[error("unknown clock `{0}` in `timeOffsets`")]
+    Clock(String),
+}
+
+impl Refusal {
+    pub(super) fn path(what: &'static str, path: &str, error: PathError) -> Self {
+        Self::Path { what, path: path.escape_default().to_string(), error }
+    }
+}
+
+const MS_UNBINDABLE: u64 = 1 << 17;
+const MS_PRIVATE: u64 = 1 << 18;
+const MS_SLAVE: u64 = 1 << 19;
+const MS_SHARED: u64 = 1 << 20;
+
+/// Makes the plan of `spec`.
+pub fn build(spec: &Spec, facts: &Facts) -> Result<Plan, Refusal> {
+    check_version(&spec.oci_version)?;
+    if spec.vm.is_some() {
+        return Err(Refusal::Unsupported("vm"));
+    }
+    let root = spec.root.as_ref().ok_or(Refusal::Missing("root"))?;
+    let process = spec.process.as_ref().ok_or(Refusal::Missing("process"))?;
+    let no_linux = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&no_linux);
+    check_counts(spec, linux)?;
+    let namespaces = Namespaces::new(&linux.namespaces)?;
+    check_support(linux, &namespaces)?;
+    let mut plan = Plan {
+        uid_map: linux.uid_mappings.clone(),
+        gid_map: linux.gid_mappings.clone(),
+        sources: Vec::new(),
+        null: None,
+        steps: Vec::with_capacity(64),
+        limits: attributes::limits(process)?,
+        oom_score_adj: process.oom_score_adj,
+        warnings: Vec::new(),
+        namespaces,
+    };
+    start(&mut plan, linux, facts)?;
+    attach_root(&mut plan, facts, root);
+    fill_root(&mut plan, spec, linux, process, facts)?;
+    enter(&mut plan, spec, linux, root, facts)?;
+    finish(&mut plan, spec, linux, process, facts)?;
+    Ok(plan)
+}
+
+fn check_version(version: &str) -> Result<(), Refusal> {
+    let mut parts = version.splitn(3, '.');
+    let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok());
+    match (number(parts.next()), number(parts.next()), parts.next()) {
+        (Some(1), Some(_), Some(_)) => Ok(()),
+        _ => Err(Refusal::Version(version.escape_default().to_string())),
+    }
+}
+
+fn check_counts(spec: &Spec, linux: &Linux) -> Result<(), Refusal> {
+    let check = |what, count, limit| {
+        if count > limit { Err(Refusal::TooMany { what, count, limit }) } else { Ok(()) }
+    };
+    check("mounts", spec.mounts.len(), mount::MAX_MOUNTS)?;
+    check("masked paths", linux.masked_paths.len(), MAX_ENTRIES)?;
+    check("read-only paths", linux.readonly_paths.len(), MAX_ENTRIES)?;
+    check("devices", linux.devices.len(), MAX_ENTRIES)?;
+    check("sysctls", linux.sysctl.len(), MAX_ENTRIES)?;
+    if let Some(process) = &spec.process {
+        check("arguments", process.args.len(), MAX_STRINGS)?;
+        check("environment entries", process.env.len(), MAX_STRINGS)?;
+        check("supplementary groups", process.user.additional_gids.len(), MAX_STRINGS)?;
+    }
+    Ok(())
+}
+
+fn check_support(linux: &Linux, namespaces: &Namespaces) -> Result<(), Refusal> {
+    if linux.intel_rdt.is_some() {
+        return Err(Refusal::Unsupported("linux.intelRdt"));
+    }
+    if !linux.net_devices.is_empty() {
+        return Err(Refusal::Unsupported("linux.netDevices"));
+    }
+    if !namespaces.owns(NamespaceKind::Mount) {
+        return Err(Refusal::NeedsNamespace { field: "root", kind: NamespaceKind::Mount });
+    }
+    if !linux.time_offsets.is_empty() && !namespaces.creates(NamespaceKind::Time) {
+        return Err(Refusal::NeedsNamespace { field: "linux.timeOffsets", kind: NamespaceKind::Time });
+    }
+    let mapped = !linux.uid_mappings.is_empty() && !linux.gid_mappings.is_empty();
+    let any = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    let joined = namespaces.owns(NamespaceKind::User) && !namespaces.creates(NamespaceKind::User);
+    // Podman gives the maps of a user namespace that it made itself, too: they are not written then.
+    if namespaces.creates(NamespaceKind::User) != mapped && !(joined && (mapped || !any)) {
+        return Err(Refusal::IdMaps);
+    }
+    Ok(())
+}
+
+/// What the process does first, in its new namespaces.
+fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
+    if plan.namespaces.creates(NamespaceKind::User) {
+        let lowest = |map: &[oci::runtime::IdMapping]| {
+            map.iter().map(|range| range.container_id).min().unwrap_or_default()
+        };
+        plan.steps.push(Step::BecomeRoot { uid: lowest(&linux.uid_mappings), gid: lowest(&linux.gid_mappings) });
+    }
+    plan.steps.push(Step::NewSession);
+    if plan.namespaces.creates(NamespaceKind::Cgroup) {
+        plan.steps.push(Step::NewCgroupNamespace);
+    }
+    if plan.namespaces.creates(NamespaceKind::Time) {
+        let mut lines = String::new();
+        for (clock, offset) in &linux.time_offsets {
+            if clock != "monotonic" && clock != "boottime" {
+                return Err(Refusal::Clock(clock.clone()));
+            }
+            lines.push_str(&format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
+        }
+        let offsets = CString::new(lines).map_err(|_| Refusal::Nul("clock"))?;
+        plan.steps.push(Step::NewTimeNamespace { offsets });
+    }
+    if !facts.keep_keyring {
+        plan.steps.push(Step::NewKeyring);
+    }
+    let propagation = match linux.rootfs_propagation.as_deref() {
+        None | Some("" | "slave" | "rslave") => MS_SLAVE,
+        Some("private" | "rprivate") => MS_PRIVATE,
+        // The root mount is changed at the end; until then the host must not see what we do.
+        Some("shared" | "rshared" | "unbindable" | "runbindable") => MS_SLAVE,
+        Some(other) => return Err(Refusal::Propagation(other.to_owned())),
+    };
+    plan.steps.push(Step::Propagation(propagation));
+    Ok(())
+}
+
+fn attach_root(plan: &mut Plan, facts: &Facts, root: &oci::runtime::Root) {
+    let mut next = |source| {
+        plan.sources.push(source);
+        Slot(plan.sources.len() - 1)
+    };
+    let source = match facts.root {
+        RootKind::Directory => {
+            let path = if root.path.starts_with('/') {
+                root.path.clone()
+            } else {
+                format!("{}/{}", facts.bundle.trim_end_matches('/'), root.path)
+            };
+            RootSource::Tree(next(Source::Root(path)))
+        }
+        RootKind::Overlay { lower, writable, late } => {
+            let layers: Vec<Slot> = (0..lower).map(|index| next(Source::Given(index))).collect();
+            let upper = writable.then(|| (next(Source::Given(lower)), next(Source::Given(lower + 1))));
+            if late { RootSource::Late } else { RootSource::Overlay { lower: layers, upper } }
+        }
+    };
+    plan.steps.push(Step::AttachRoot(source));
+}
+
+/// Mounts, devices, links, terminal: all that needs the host's mounts to be there still.
+fn fill_root(
+    plan: &mut Plan,
+    spec: &Spec,
+    linux: &Linux,
+    process: &Process,
+    facts: &Facts,
+) -> Result<(), Refusal> {
+    let context = Context { facts, namespaces: &plan.namespaces, mount_label: linux.mount_label.as_deref() };
+    for entry in &spec.mounts {
+        mount::plan(entry, &context, &mut plan.sources, &mut plan.steps)?;
+    }
+    // A bundle that binds the host's /dev wants just that.
+    let host_dev = spec
+        .mounts
+        .iter()
+        .any(|mount| mount.is_bind() && InnerPath::new(&mount.destination).is_ok_and(|path| path.to_text() == "/dev"));
+    if !host_dev {
+        let make = facts.can_make_nodes && !plan.namespaces.owns(NamespaceKind::User);
+        device::plan(&linux.devices, make, &mut plan.sources, &mut plan.steps)?;
+    }
+    if process.terminal {
+        plan.steps.push(terminal(process));
+    }
+    if !process.cwd.starts_with('/') {
+        return Err(Refusal::RelativePath { what: "process.cwd", path: process.cwd.clone() });
+    }
+    let cwd =
+        InnerPath::new(&process.cwd).map_err(|error| Refusal::path("process.cwd", &process.cwd, error))?;
+    if cwd.relative().is_some() {
+        plan.steps.push(Step::Directory(cwd));
+    }
+    if let Some(hooks) = &spec.hooks {
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+            plan.steps.push(Step::RuntimeHooks);
+        }
+        if !hooks.create_container.is_empty() {
+            plan.steps.push(Step::ContainerHooks);
+        }
+    }
+    Ok(())
+}
+
+fn terminal(process: &Process) -> Step {
+    let clamp = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+    Step::Terminal { size: process.console_size.map(|size| (clamp(size.height), clamp(size.width))) }
+}
+
+/// The change of root and what is done inside.
+fn enter(
+    plan: &mut Plan,
+    spec: &Spec,
+    linux: &Linux,
+    root: &oci::runtime::Root,
+    facts: &Facts,
+) -> Result<(), Refusal> {
+    let needs = |plan: &Plan, field, kind| {
+        if plan.owns(kind) { Ok(()) } else { Err(Refusal::NeedsNamespace { field, kind }) }
+    };
+    let string = |what, text: &str| CString::new(text).map_err(|_| Refusal::Nul(what));
+    if let Some(name) = spec.hostname.as_deref().filter(|name| !name.is_empty()) {
+        needs(plan, "hostname", NamespaceKind::Uts)?;
+        plan.steps.push(Step::Hostname(string("hostname", name)?));
+    }
+    if let Some(name) = spec.domainname.as_deref().filter(|name| !name.is_empty()) {
+        needs(plan, "domainname", NamespaceKind::Uts)?;
+        plan.steps.push(Step::Domainname(string("domainname", name)?));
+    }
+    for (name, value) in &linux.sysctl {
+        let (path, value) = sysctl::check(name, value, |kind| plan.owns(kind))?;
+        plan.steps.push(Step::Sysctl { path, value });
+    }
+    for path in &linux.readonly_paths {
+        let path = InnerPath::new(path).map_err(|error| Refusal::path("read-only", path, error))?;
+        plan.steps.push(Step::Readonly(path));
+    }
+    for path in &linux.masked_paths {
+        let path = InnerPath::new(path).map_err(|error| Refusal::path("masked", path, error))?;
+        plan.steps.push(Step::Mask(path));
+    }
+    if !linux.masked_paths.is_empty() {
+        plan.null = Some(Slot(plan.sources.len()));
+        plan.sources.push(Source::Device { path: "/dev/null".to_owned(), kind: 0o020_000, number: (1, 3) });
+    }
+    if root.readonly {
+        plan.steps.push(Step::ReadonlyRoot);
+    }
+    plan.steps.push(if facts.no_pivot { Step::MoveRoot } else { Step::Pivot });
+    match linux.rootfs_propagation.as_deref() {
+        Some("shared" | "rshared") => plan.steps.push(Step::RootPropagation(MS_SHARED)),
+        Some("unbindable" | "runbindable") => plan.steps.push(Step::RootPropagation(MS_UNBINDABLE)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// From being set up to the payload.
+fn finish(
+    plan: &mut Plan,
+    spec: &Spec,
+    linux: &Linux,
+    process: &Process,
+    facts: &Facts,
+) -> Result<(), Refusal> {
+    process_attributes(plan, process, linux)?;
+    tail(plan, process, facts, linux.seccomp.as_ref(), spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty()))
+}
+
+fn process_attributes(plan: &mut Plan, process: &Process, linux: &Linux) -> Result<(), Refusal> {
+    if let Some(scheduler) = &process.scheduler {
+        plan.steps.push(Step::Scheduler(attributes::scheduler(scheduler)?));
+    }
+    if let Some(priority) = &process.io_priority {
+        let (class, level) = attributes::io_priority(priority)?;
+        plan.steps.push(Step::IoPriority(class, level));
+    }
+    if let Some(policy) = &linux.memory_policy {
+        let (mode, nodes) = attributes::memory_policy(policy)?;
+        plan.steps.push(Step::MemoryPolicy(mode, nodes));
+    }
+    if let Some(personality) = &linux.personality {
+        plan.steps.push(Step::Personality(attributes::personality(personality)?));
+    }
+    Ok(())
+}
+
+/// Labels, identity, filter, exec: the same for the first process and for one that joins.
+fn tail(
+    plan: &mut Plan,
+    process: &Process,
+    facts: &Facts,
+    filter: Option<&Seccomp>,
+    start_hooks: bool,
+) -> Result<(), Refusal> {
+    if process.args.is_empty() {
+        return Err(Refusal::Missing("process.args"));
+    }
+    plan.steps.push(Step::FindProgram);
+    // A listener is handed over while the creating command still lives, so its filter goes in before the
+    // wait for `start`, and with it all that must precede it.
+    let notify = filter.is_some_and(|profile| {
+        profile.default_action == NOTIFY || profile.syscalls.iter().any(|rule| rule.action == NOTIFY)
+    });
+    if !notify {
+        plan.steps.push(Step::Ready);
+    }
+    labels(plan, process, facts)?;
+    // Without no_new_privs a filter takes CAP_SYS_ADMIN, which the next steps give up.
+    if filter.is_some() && !process.no_new_privileges {
+        plan.steps.push(Step::Filter);
+    }
+    let cwd = CString::new(process.cwd.as_str()).map_err(|_| Refusal::Nul("process.cwd"))?;
+    plan.steps.push(Step::WorkingDirectory(cwd));
+    let identity = identity(process, plan)?;
+    plan.steps.push(Step::Identity(Box::new(identity)));
+    if process.no_new_privileges {
+        plan.steps.push(Step::NoNewPrivileges);
+    }
+    if start_hooks {
+        plan.steps.push(Step::StartHooks);
+    }
+    if filter.is_some() && process.no_new_privileges {
+        plan.steps.push(Step::Filter);
+    }
+    if notify {
+        plan.steps.push(Step::Ready);
+    }
+    if facts.init {
+        plan.steps.push(Step::Init);
+    }
+    plan.steps.push(Step::Execute);
+    Ok(())
+}
+
+const NOTIFY: &str = "SCMP_ACT_NOTIFY";
+
+fn labels(plan: &mut Plan, process: &Process, facts: &Facts) -> Result<(), Refusal> {
+    let mut label = |value: &str, prefix: &str, file: &str| {
+        let nul = |_| Refusal::Nul("label");
+        plan.steps.push(Step::Label {
+            file: CString::new(file).map_err(nul)?,
+            value: CString::new(format!("{prefix}{value}")).map_err(nul)?,
+        });
+        Ok::<_, Refusal>(())
+    };
+    if let Some(profile) = process.apparmor_profile.as_deref().filter(|profile| !profile.is_empty()) {
+        if !facts.apparmor {
+            return Err(Refusal::NoSecurityModule("an AppArmor profile"));
+        }
+        label(profile, "exec ", "attr/apparmor/exec")?;
+    }
+    if let Some(value) = process.selinux_label.as_deref().filter(|label| !label.is_empty()) {
+        if !facts.selinux {
+            return Err(Refusal::NoSecurityModule("an SELinux label"));
+        }
+        label(value, "", "attr/exec")?;
+    }
+    Ok(())
+}
+
+fn identity(process: &Process, plan: &mut Plan) -> Result<Identity, Refusal> {
+    let user = &process.user;
+    let mapped = |map: &[oci::runtime::IdMapping], id: u32| {
+        map.is_empty()
+            || map.iter().any(|range| id >= range.container_id && id - range.container_id < range.size)
+    };
+    if plan.namespaces.creates(NamespaceKind::User) {
+        if !mapped(&plan.uid_map, user.uid) {
+            return Err(Refusal::UnmappedId { what: "user id", id: user.uid });
+        }
+        for gid in std::iter::once(&user.gid).chain(&user.additional_gids) {
+            if !mapped(&plan.gid_map, *gid) {
+                return Err(Refusal::UnmappedId { what: "group id", id: *gid });
+            }
+        }
+    }
+    // Without the field the process has none, as with runc.
+    let (capabilities, unknown) = capability::sets(&process.capabilities.clone().unwrap_or_default());
+    plan.warnings.extend(unknown.iter().map(|name| format!("unknown capability `{name}` is ignored")));
+    Ok(Identity {
+        uid: user.uid,
+        gid: user.gid,
+        groups: user.additional_gids.clone(),
+        umask: user.umask.unwrap_or(0o022) & 0o777,
+        capabilities,
+    })
+}
+
+/// The plan of a process that joins a running container: only its last part.
+pub fn build_exec(process: &Process, facts: &Facts, filter: Option<&Seccomp>) -> Result<Plan, Refusal> {
+    let mut plan = Plan {
+        namespaces: Namespaces::default(),
+        uid_map: Vec::new(),
+        gid_map: Vec::new(),
+        sources: Vec::new(),
+        null: None,
+        steps: vec![Step::NewSession],
+        limits: attributes::limits(process)?,
+        oom_score_adj: process.oom_score_adj,
+        warnings: Vec::new(),
+    };
+    if !process.cwd.starts_with('/') {
+        return Err(Refusal::RelativePath { what: "process.cwd", path: process.cwd.clone() });
+    }
+    if !facts.keep_keyring {
+        plan.steps.push(Step::NewKeyring);
+    }
+    if process.terminal {
+        plan.steps.push(terminal(process));
+    }
+    process_attributes(&mut plan, process, &Linux::default())?;
+    tail(&mut plan, process, facts, filter, false)?;
+    Ok(plan)
+}
