@@ -1,2 +1,35 @@
-//! Layer archives: parse hostile tar, apply to a directory by descriptor.
+//! Layer archives: parse hostile tar, and write it below a directory by descriptor.
+//!
+//! [`apply`] reads a tar, plain or compressed with gzip or zstd, in one pass: it decodes, hashes, parses
+//! and writes. Its own strict parser reads ustar, pax and GNU headers and refuses every archive that two
+//! tar programs would read differently. Nothing is followed, nothing is executed, everything is bounded
+//! by [`Limits`], and what is left out is listed in [`Applied`].
+//!
+//! [`confine`] is for the process that calls it: Landlock, no new privileges, resource limits.
+//!
+//! It deliberately knows nothing of images, stores and registries; it neither downloads nor commits.
 #![forbid(unsafe_code)]
+
+mod apply;
+mod confine;
+mod decompress;
+mod directories;
+mod error;
+mod header;
+mod limits;
+mod options;
+mod path;
+mod pax;
+mod reader;
+mod source;
+mod xattr;
+
+pub use apply::apply;
+pub use confine::{Confinement, Layer, confine};
+pub use decompress::{Compression, decompress};
+pub use error::{Error, Result};
+pub use limits::Limits;
+pub use options::{
+    Applied, CompressedDigest, Devices, Ids, MAX_SKIPPED, Options, Skipped, SkippedWhat, Whiteouts,
+};
+pub use reader::End;

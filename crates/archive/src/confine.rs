@@ -1,0 +1,103 @@
+//! Confine the process that unpacks, before it reads the first hostile byte.
+
+use std::os::fd::AsFd;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
+};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::limits::Limits;
+
+/// The newest Landlock this was written for; older kernels enforce what they know of it.
+const NEWEST: ABI = ABI::V6;
+
+/// Descriptors: one for each open level, and what the caller has.
+const SPARE_DESCRIPTORS: u64 = 128;
+
+/// Address space in bytes: a 128 MiB zstd window, and room for the program itself.
+const ADDRESS_SPACE: u64 = 2 << 30;
+
+/// How far one protection went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layer {
+    /// In force.
+    Applied,
+    /// In force, but the kernel knows only a part of it.
+    Weaker(&'static str),
+    /// Not in force.
+    Unavailable(&'static str),
+}
+
+/// What confines the process now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Confinement {
+    /// File system: nothing but the root's tree can be opened, made, linked, renamed or removed; no network.
+    pub landlock: Layer,
+    /// No program can give this process rights it has not.
+    pub no_new_privs: Layer,
+    /// No core dump, no child process (for other users than root), bounded descriptors, memory and file size.
+    pub limits: Layer,
+    /// System calls. Not set here: the caller installs its filter, which needs `sys`, after this function.
+    pub seccomp: Layer,
+}
+
+/// Confines this process, for good, to writing below `root`.
+///
+/// What is open already stays usable: open the archive first. Call it in a child process that does nothing
+/// but [`apply`](crate::apply). It never fails: what could not be had is in the answer, and whether that is
+/// enough is the caller's decision.
+pub fn confine(root: impl AsFd, limits: &Limits) -> Confinement {
+    let no_new_privs = match rustix::thread::set_no_new_privs(true) {
+        Ok(()) => Layer::Applied,
+        Err(_) => Layer::Unavailable("prctl(2) refused"),
+    };
+    Confinement {
+        landlock: landlock(root.as_fd())
+            .unwrap_or(Layer::Unavailable("kernel without Landlock ABI 2 (Linux 5.19)")),
+        no_new_privs,
+        limits: resources(limits),
+        seccomp: Layer::Unavailable("left to the caller"),
+    }
+}
+
+fn landlock(root: impl AsFd) -> Result<Layer, landlock::RulesetError> {
+    let access = AccessFs::from_all(NEWEST);
+    let status = Ruleset::default()
+        // ABI 1 refuses every hard link from one directory to another, so it is of no use.
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::Refer)?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(access)?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?
+        .add_rule(PathBeneath::new(root, access))?
+        .restrict_self()?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Layer::Applied,
+        RulesetStatus::PartiallyEnforced => Layer::Weaker("kernel with an older Landlock"),
+        RulesetStatus::NotEnforced => Layer::Unavailable("Landlock is not enabled"),
+    })
+}
+
+fn resources(limits: &Limits) -> Layer {
+    let wanted = [
+        (Resource::Core, 0),
+        (Resource::Nproc, 0),
+        (Resource::Nofile, limits.depth as u64 + SPARE_DESCRIPTORS),
+        (Resource::As, ADDRESS_SPACE),
+        (Resource::Fsize, limits.bytes),
+    ];
+    let refused = wanted.into_iter().filter(|(resource, value)| lower(*resource, *value).is_err()).count();
+    if refused == 0 { Layer::Applied } else { Layer::Weaker("setrlimit(2) refused a limit") }
+}
+
+fn lower(resource: Resource, value: u64) -> Result<(), Errno> {
+    let before = rustix::process::getrlimit(resource);
+    let value = before.maximum.map_or(value, |maximum| maximum.min(value));
+    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+}

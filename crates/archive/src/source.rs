@@ -1,0 +1,140 @@
+//! The uncompressed stream: buffered, hashed and bounded.
+
+use std::io::Read;
+
+use oci::{Algorithm, Digest, Hasher};
+
+use crate::decompress::read_some;
+use crate::header::{BLOCK, Block};
+use crate::{Error, Result};
+
+/// Bytes read at once: large enough that one write serves most files, small enough for the cache.
+const BUFFER: usize = 256 << 10;
+
+/// A stream of blocks whose every byte is hashed once, when it arrives.
+pub(crate) struct Source<R> {
+    input: R,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    read: u64,
+    limit: u64,
+    hasher: Hasher,
+}
+
+impl<R: Read> Source<R> {
+    pub(crate) fn new(input: R, limit: u64) -> Self {
+        Self {
+            input,
+            buffer: vec![0; BUFFER].into(),
+            start: 0,
+            end: 0,
+            read: 0,
+            limit,
+            hasher: Hasher::new(Algorithm::Sha256),
+        }
+    }
+
+    /// Bytes handed out so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.read - (self.end - self.start) as u64
+    }
+
+    /// At least one and at most `limit` bytes, or none at the end of the stream.
+    pub(crate) fn peek(&mut self, limit: u64) -> Result<&[u8]> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            self.fill()?;
+        }
+        let count = usize::try_from(limit).unwrap_or(usize::MAX).min(self.end - self.start);
+        Ok(&self.buffer[self.start..self.start + count])
+    }
+
+    /// Marks bytes of the last [`Source::peek`] as used.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count;
+    }
+
+    /// The next block, `None` at the end of the stream.
+    pub(crate) fn block(&mut self) -> Result<Option<&Block>> {
+        while self.end - self.start < BLOCK {
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            }
+            if self.fill()? == 0 {
+                return if self.end == 0 { Ok(None) } else { Err(self.truncated()) };
+            }
+        }
+        let block = self.buffer[self.start..].first_chunk::<BLOCK>();
+        self.start += BLOCK;
+        Ok(block)
+    }
+
+    /// Passes over `count` bytes.
+    pub(crate) fn skip(&mut self, mut count: u64) -> Result<()> {
+        while count > 0 {
+            let got = self.peek(count)?.len();
+            if got == 0 {
+                return Err(self.truncated());
+            }
+            self.consume(got);
+            count -= got as u64;
+        }
+        Ok(())
+    }
+
+    /// Appends `count` bytes to a new vector; the caller has bounded `count`.
+    pub(crate) fn take(&mut self, mut count: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while count > 0 {
+            let got = self.peek(count)?;
+            let length = got.len();
+            bytes.extend_from_slice(got);
+            if length == 0 {
+                return Err(self.truncated());
+            }
+            self.consume(length);
+            count -= length as u64;
+        }
+        Ok(bytes)
+    }
+
+    /// Reads to the end of the stream, where nothing but zeros may follow.
+    pub(crate) fn drain(&mut self) -> Result<()> {
+        loop {
+            let offset = self.offset();
+            let rest = self.peek(u64::MAX)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            if rest.iter().any(|byte| *byte != 0) {
+                return Err(Error::Malformed { offset, reason: "data after the end of the archive" });
+            }
+            let count = rest.len();
+            self.consume(count);
+        }
+    }
+
+    pub(crate) fn truncated(&self) -> Error {
+        Error::Truncated { offset: self.read }
+    }
+
+    /// The digest and length of all that was read, and the input.
+    pub(crate) fn finish(self) -> (Digest, u64, R) {
+        (self.hasher.finish(), self.read, self.input)
+    }
+
+    fn fill(&mut self) -> Result<usize> {
+        let count = read_some(&mut self.input, &mut self.buffer[self.end..]).map_err(Error::from_read)?;
+        self.hasher.update(&self.buffer[self.end..self.end + count]);
+        self.end += count;
+        self.read += count as u64;
+        if self.read > self.limit {
+            return Err(Error::Limit { what: "uncompressed bytes", limit: self.limit });
+        }
+        Ok(count)
+    }
+}
