@@ -1,0 +1,92 @@
+//! Who uses an image: files that name it, written by containers and by operations in between.
+
+use std::os::fd::BorrowedFd;
+
+use files::atomic::{self, Durability};
+use oci::Digest;
+use oci::image::Descriptor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::layout::{Store, names_in};
+
+/// Most bytes of a lease: 512 chain ids and a descriptor.
+const MAX_LEASE: u64 = 128 << 10;
+/// Name of the file in a container's directory.
+const FILE: &str = "image.json";
+
+/// An image that must stay, with all it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The manifest.
+    pub manifest: Descriptor,
+    /// Digest of the configuration.
+    pub id: Digest,
+    /// Chain ids of the layers, lowest first.
+    pub layers: Vec<Digest>,
+}
+
+impl Lease {
+    /// The lease on an image.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        let descriptor = &image.descriptor;
+        let manifest = Descriptor::new(&descriptor.media_type, descriptor.digest, descriptor.size);
+        Self { manifest, id: image.id, layers: image.layers.clone() }
+    }
+}
+
+/// Writes `image.json` into a container's directory: from then on the image stays until that directory
+/// goes. The caller holds the store lock since it resolved the image.
+///
+/// # Errors
+/// [`Error::Files`].
+pub fn hold(container: BorrowedFd<'_>, image: &Image) -> Result<()> {
+    let bytes = serde_json::to_vec(&Lease::of(image)).expect("a lease is strings and numbers");
+    atomic::write(container, FILE, &bytes, 0o600, Durability::Volatile)?;
+    Ok(())
+}
+
+impl Store {
+    /// Keeps an image under a name of the caller's, such as a build's id, until [`Store::release`].
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn lease(&self, name: &str, image: &Image) -> Result<()> {
+        let bytes = serde_json::to_vec(&Lease::of(image)).expect("a lease is strings and numbers");
+        let directory = self.directory("leases")?;
+        atomic::write(std::os::fd::AsFd::as_fd(&directory), name, &bytes, 0o600, Durability::Durable)?;
+        Ok(())
+    }
+
+    /// Ends a lease; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn release(&self, name: &str) -> Result<()> {
+        let directory = self.directory("leases")?;
+        atomic::remove(std::os::fd::AsFd::as_fd(&directory), name, Durability::Durable)?;
+        Ok(())
+    }
+
+    /// All leases with the name of their holder; one that cannot be read is an error, so that nothing is
+    /// collected by mistake.
+    pub(crate) fn leases(&self) -> Result<Vec<(String, Lease)>> {
+        let mut leases = Vec::new();
+        for (directory, file) in [("containers", Some(FILE)), ("leases", None)] {
+            for name in names_in(self.directory(directory)?)? {
+                let path = match file {
+                    Some(file) => format!("{directory}/{name}/{file}"),
+                    None => format!("{directory}/{name}"),
+                };
+                // a container without the file has not resolved its image yet, or uses none
+                let Some(bytes) = self.read_file(&path, MAX_LEASE)? else { continue };
+                let lease = serde_json::from_slice(&bytes)
+                    .map_err(|source| Error::Image(oci::image::ImageError::Json { what: "lease", source }))?;
+                leases.push((name, lease));
+            }
+        }
+        Ok(leases)
+    }
+}

@@ -1,0 +1,263 @@
+//! Removing names, images, and what nothing needs any more.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+
+use oci::{Algorithm, Digest, Reference};
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::ingest::sweep;
+use crate::layout::{Store, names_in};
+use crate::lease::Lease;
+use crate::refs::Named;
+use crate::unpack::remove_tree;
+
+/// Whether an image goes although a container uses it or it has names in several repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Refuse.
+    No,
+    /// Take its names away; files that a container uses stay until that is removed.
+    Yes,
+}
+
+/// What was removed, in the order of Docker's messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Names that were taken away.
+    pub untagged: Vec<Reference>,
+    /// Images (configuration digests), then layers (chain ids, top first).
+    pub deleted: Vec<Digest>,
+    /// Bytes of blobs and unpacked files that were freed.
+    pub freed: u64,
+}
+
+/// Digests that something needs.
+#[derive(Default)]
+struct Needed {
+    blobs: HashSet<Digest>,
+    layers: HashSet<String>,
+}
+
+impl Store {
+    /// Removes an image's name, and with its last name the image; by id all of its names.
+    ///
+    /// Waits for the store lock exclusively: the caller must not hold it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::InUse`], [`Error::ManyNames`], [`Error::Ambiguous`].
+    pub fn remove(&self, text: &str, force: Force) -> Result<Removed> {
+        let _alone = self.exclusive()?;
+        let names = self.names()?;
+        let by_name = self.named(text, &names)?;
+        let (id, mut going) = match by_name {
+            Some(named) => (named.id, vec![named.clone()]),
+            None => {
+                let found =
+                    self.find_id(text)?.ok_or_else(|| Error::NotFound { name: crate::image::clip(text) })?;
+                let all: Vec<Named> = names.iter().filter(|named| named.id == found.id).cloned().collect();
+                let mut repositories: Vec<String> =
+                    all.iter().filter_map(|named| Some(named.reference.as_ref()?.name())).collect();
+                repositories.dedup();
+                if repositories.len() > 1 && force == Force::No {
+                    return Err(Error::ManyNames { image: found.id.short() });
+                }
+                (found.id, all)
+            }
+        };
+        let is_last = names.iter().filter(|named| named.id == id).count() == going.len();
+        let leases = self.leases()?;
+        let user = leases.iter().find(|(_, lease)| lease.id == id);
+        if let Some((container, _)) = user
+            && is_last
+            && force == Force::No
+        {
+            return Err(Error::InUse { image: crate::image::clip(text), container: container.clone() });
+        }
+        let mut removed = Removed::default();
+        for named in going.drain(..) {
+            match &named.reference {
+                Some(reference) => {
+                    self.remove_ref(reference)?;
+                    removed.untagged.push(reference.clone());
+                }
+                None => self.remove_untagged(&named.manifest.digest)?,
+            }
+            if is_last && user.is_some() {
+                // kept without a name, so that `images` shows what a container still uses
+                self.write_untagged(&named.manifest, &named.id)?;
+            }
+        }
+        if is_last && user.is_none() {
+            removed.deleted.push(id);
+        }
+        self.write_index()?;
+        self.collect(&leases, &mut removed)?;
+        Ok(removed)
+    }
+
+    /// Removes images without a name (with `all`: those that no container uses), and all that nothing needs.
+    ///
+    /// # Errors
+    /// [`Error::System`], [`Error::Files`].
+    pub fn prune(&self, all: bool) -> Result<Removed> {
+        let _alone = self.exclusive()?;
+        let leases = self.leases()?;
+        let mut removed = Removed::default();
+        for named in self.names()? {
+            if leases.iter().any(|(_, lease)| lease.id == named.id) {
+                continue;
+            }
+            match &named.reference {
+                None => self.remove_untagged(&named.manifest.digest)?,
+                Some(reference) if all => {
+                    self.remove_ref(reference)?;
+                    removed.untagged.push(reference.clone());
+                }
+                Some(_) => continue,
+            }
+            if !removed.deleted.contains(&named.id) {
+                removed.deleted.push(named.id);
+            }
+        }
+        self.write_index()?;
+        self.collect(&leases, &mut removed)?;
+        Ok(removed)
+    }
+
+    /// The ref that a text names, directly or by the fall-back of [`Store::resolve`].
+    fn named<'a>(&self, text: &str, names: &'a [Named]) -> Result<Option<&'a Named>> {
+        let Ok(reference) = text.parse::<Reference>() else { return Ok(None) };
+        for candidate in std::iter::once(reference.clone()).chain(reference.local_fallback()) {
+            let Some(found) = self.read_ref(&candidate)? else { continue };
+            let of_name = |named: &&Named| {
+                named.manifest.digest == found.digest
+                    && named.reference.as_ref().is_some_and(|own| match candidate.digest() {
+                        None => *own == candidate,
+                        Some(_) => own.name() == candidate.name(),
+                    })
+            };
+            if let Some(named) = names.iter().find(of_name) {
+                return Ok(Some(named));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes blobs and layers that no name and no lease needs; the caller holds the lock alone.
+    fn collect(&self, leases: &[(String, Lease)], removed: &mut Removed) -> Result<()> {
+        let needed = self.needed(leases)?;
+        files::pause::at("store.before-collect");
+        // layers first, top first: a crash in between leaves no layer without its parent's blob
+        let mut unneeded = Vec::new();
+        let layers = self.directory("layers")?;
+        for name in names_in(&layers)? {
+            if !needed.layers.contains(&name) {
+                let chain = Digest::from_hex(algorithm_of(&name), &name).ok();
+                let meta = chain.as_ref().and_then(|chain| self.layer_meta(chain).ok());
+                unneeded.push((name, chain, meta));
+            }
+        }
+        let parents: HashSet<Digest> =
+            unneeded.iter().filter_map(|(_, _, meta)| meta.as_ref()?.parent).collect();
+        unneeded.sort_by_key(|(_, chain, _)| chain.as_ref().is_some_and(|chain| parents.contains(chain)));
+        for (name, chain, meta) in unneeded {
+            self.remove_layer(&name)?;
+            removed.deleted.extend(chain);
+            removed.freed += meta.map_or(0, |meta| meta.size);
+        }
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let path = format!("blobs/{}", algorithm.as_str());
+            let directory = self.directory(&path)?;
+            for name in names_in(&directory)? {
+                let digest = Digest::from_hex(algorithm, &name).ok();
+                if digest.is_some_and(|digest| needed.blobs.contains(&digest)) {
+                    continue;
+                }
+                if let Ok(status) = rustix::fs::statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                    removed.freed += u64::try_from(status.st_size).unwrap_or_default();
+                }
+                match rustix::fs::unlinkat(&directory, &name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                    Err(errno) => return Err(Error::system("unlink", format!("{path}/{name}"), errno)),
+                }
+            }
+        }
+        sweep(self, self.directory("ingest")?.as_fd())
+    }
+
+    /// Moves a layer out of sight by one rename, then removes its files: a half-removed layer is never seen.
+    fn remove_layer(&self, name: &str) -> Result<()> {
+        let ingest = self.directory("ingest")?;
+        let session = format!("removed-{name}");
+        crate::layout::make_directory(ingest.as_fd(), &session)?;
+        let target = format!("ingest/{session}/layer");
+        match rustix::fs::renameat(self.root(), format!("layers/{name}"), self.root(), &target) {
+            Ok(()) => {}
+            // what an interrupted removal left under that name goes first
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                let session = self.directory(&format!("ingest/{session}"))?;
+                remove_tree(self.ownership(), session.as_fd(), "layer")?;
+                rustix::fs::renameat(self.root(), format!("layers/{name}"), self.root(), &target)
+                    .map_err(|errno| Error::system("rename", name, errno))?;
+            }
+            Err(errno) => return Err(Error::system("rename", format!("layers/{name}"), errno)),
+        }
+        files::pause::at("store.layer-renamed");
+        let opened = self.directory(&format!("ingest/{session}"))?;
+        remove_tree(self.ownership(), opened.as_fd(), "layer")?;
+        match rustix::fs::unlinkat(&ingest, &session, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::system("rmdir", session, errno)),
+        }
+    }
+
+    fn needed(&self, leases: &[(String, Lease)]) -> Result<Needed> {
+        let mut needed = Needed::default();
+        let mut damaged = None;
+        let mut unread = None;
+        self.walk_refs(&mut String::from("refs"), 0, &mut |path, descriptor| match descriptor {
+            Some(manifest) => {
+                needed.blobs.insert(manifest.digest);
+                match self.image(&manifest) {
+                    Ok(image) => needed.add(&image),
+                    // not damage but a failure to look: then nothing may be collected
+                    Err(error @ (Error::System { .. } | Error::Files(_))) => unread = Some(error),
+                    // a damaged image keeps its manifest, and has to be loaded again anyway
+                    Err(_) => {}
+                }
+            }
+            None => damaged = Some(path.to_owned()),
+        })?;
+        if let Some(name) = damaged {
+            return Err(Error::Missing { what: "content of the ref", name });
+        }
+        if let Some(error) = unread {
+            return Err(error);
+        }
+        for (_, lease) in leases {
+            needed.blobs.extend([lease.manifest.digest, lease.id]);
+            needed.layers.extend(lease.layers.iter().map(Digest::hex));
+            if let Ok(image) = self.image(&lease.manifest) {
+                needed.add(&image);
+            }
+        }
+        Ok(needed)
+    }
+}
+
+impl Needed {
+    fn add(&mut self, image: &Image) {
+        self.blobs.insert(image.descriptor.digest);
+        self.blobs.insert(image.id);
+        self.blobs.extend(image.manifest.layers.iter().map(|layer| layer.digest));
+        self.layers.extend(image.layers.iter().map(Digest::hex));
+    }
+}
+
+fn algorithm_of(name: &str) -> Algorithm {
+    if name.len() == Algorithm::Sha512.hex_len() { Algorithm::Sha512 } else { Algorithm::Sha256 }
+}
