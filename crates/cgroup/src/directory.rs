@@ -109,6 +109,18 @@ impl Directory {
         Ok(rustix::fs::fstat(&self.fd)?.st_ino)
     }
 
+    /// Returns the names of the cgroup's own files.
+    pub(crate) fn files(&self) -> Result<Vec<String>, Errno> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            if entry.file_type() == FileType::RegularFile {
+                names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+            }
+        }
+        Ok(names)
+    }
+
     /// Returns the names of the child cgroups, at most `limit`.
     pub(crate) fn children(&self, limit: usize) -> Result<Vec<String>, Errno> {
         // kernfs counts sub-directories in the link count, so a leaf needs no scan.

@@ -40,15 +40,21 @@ mod create;
 mod device;
 mod directory;
 mod error;
+mod events;
 mod layout;
 mod path;
 mod plan;
 mod process;
 mod remove;
+mod stats;
 mod step;
 
 pub use cgroup::{Cgroup, Driver, Saved, Strictness};
 pub use controller::{Controller, Controllers};
 pub use create::{Hierarchies, Request};
 pub use error::{Error, Result, Unapplied, Warning};
+pub use events::{Event, Events, Resource};
 pub use layout::{Hierarchy, Kind, Layout, Version};
+pub use stats::{
+    CpuStats, HugetlbStats, IoStats, MemoryStats, PidsStats, Pressure, Pressures, RdmaStats, Stall, Stats,
+};
