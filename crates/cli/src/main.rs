@@ -13,6 +13,7 @@
 mod command;
 mod error;
 mod global;
+mod input;
 mod output;
 mod runtime;
 

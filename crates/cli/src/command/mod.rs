@@ -3,6 +3,7 @@
 //! To add one: a file with `pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure>`
 //! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
 
+mod run;
 mod version;
 
 use std::ffi::OsString;
@@ -63,13 +64,18 @@ fn dispatch(
 /// Parses the words of one command. Help and usage errors are printed here, as clap words them.
 pub(crate) fn parse<P: Parser>(name: &str, args: Vec<OsString>) -> Result<P, Failure> {
     let words = std::iter::once(OsString::from(name)).chain(args);
-    P::try_parse_from(words).map_err(|error| match error.kind() {
+    P::try_parse_from(words).map_err(|error| usage_error(name, &error))
+}
+
+/// What a command that could not be parsed ends with; asking for help is no failure.
+pub(crate) fn usage_error(name: &str, error: &clap::Error) -> Failure {
+    match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::print(&error.to_string()) {
             Ok(()) => Failure::closed_pipe(),
             Err(failure) => failure,
         },
         _ => usage(name, &error.to_string()),
-    })
+    }
 }
 
 /// Turns clap's several lines into our one line and its hints.

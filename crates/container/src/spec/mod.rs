@@ -19,10 +19,9 @@ use std::path::PathBuf;
 
 use idmap::Map;
 use oci::image::Config;
-use oci::runtime::{Linux, Namespace, NamespaceKind, Process, Root, SPEC_VERSION, Spec};
+use oci::runtime::{Linux, Namespace, NamespaceKind, Process, Resources, Root, SPEC_VERSION, Spec};
 
 pub use process::signal;
-pub use resources::DefaultLimits;
 
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
@@ -63,7 +62,7 @@ pub struct Configured {
     /// What the runtime gets; its root path is a placeholder.
     pub spec: Spec,
     /// Limits nobody asked for; they are not in `spec`.
-    pub default_limits: DefaultLimits,
+    pub default_limits: Resources,
     /// What was opened.
     pub weakenings: Vec<Weakening>,
     /// What works less well than asked for.

@@ -21,15 +21,6 @@ const MEMORY_HIGH_PERCENT: u64 = 80;
 /// The period that `--cpus` is measured in, in microseconds; the kernel's default.
 const CPU_PERIOD: u64 = 100_000;
 
-/// Limits nobody asked for: one that the host cannot set is a warning, not an error (invariant 5).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DefaultLimits {
-    /// Most tasks.
-    pub pids: Option<i64>,
-    /// `memory.high` in bytes, cgroup v2 only.
-    pub memory_high: Option<u64>,
-}
-
 /// The limits that flags ask for.
 pub(crate) fn resources(options: &Options, host: &Host) -> Result<Resources> {
     let limits = &options.limits;
@@ -103,20 +94,22 @@ pub(crate) fn resources(options: &Options, host: &Host) -> Result<Resources> {
     })
 }
 
-/// The profile's own limits, where no flag sets them.
-pub(crate) fn defaults(options: &Options, host: &Host, weakenings: &mut Weakenings) -> DefaultLimits {
+/// The profile's own limits, where no flag sets them. Nobody asked for these: one that the host cannot set is
+/// a warning, not an error (invariant 5).
+pub(crate) fn defaults(options: &Options, host: &Host, weakenings: &mut Weakenings) -> Resources {
     let limits = &options.limits;
     if limits.pids.is_some_and(|pids| pids <= 0) {
         weakenings.open(WeakeningKind::Limit, "--pids-limit -1", "as many processes as the machine can hold");
     }
-    DefaultLimits {
-        pids: if limits.pids.is_none() { options.profile.pids_limit() } else { None },
-        memory_high: limits
-            .memory
-            .is_none()
-            .then_some(host.memory / 100 * MEMORY_HIGH_PERCENT)
-            .filter(|high| *high > 0),
+    let mut defaults = Resources::default();
+    if limits.pids.is_none() {
+        defaults.pids = options.profile.pids_limit().map(|limit| Pids { limit: Some(limit) });
     }
+    let high = host.memory / 100 * MEMORY_HIGH_PERCENT;
+    if limits.memory.is_none() && high > 0 {
+        defaults.unified.insert("memory.high".to_owned(), high.to_string());
+    }
+    defaults
 }
 
 /// `setrlimit(2)` limits: the defaults lowered to the host's, those asked for as they are.

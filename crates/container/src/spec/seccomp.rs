@@ -50,7 +50,8 @@ pub(crate) fn filter(
         }
         (SeccompChoice::Custom { path, json }, _) => {
             let bad = |reason: String| Error::value("--security-opt", format!("seccomp={path}"), reason);
-            let native = seccomp::Arch::native().ok_or_else(|| bad("this machine's calls are not known".into()))?;
+            let native =
+                seccomp::Arch::native().ok_or_else(|| bad("this machine's calls are not known".into()))?;
             let facts = Facts { capabilities: bits, native, kernel: host.kernel };
             let filter = resolve(json, &facts).map_err(|error| bad(error.to_string()))?;
             open(path, "the system calls of your own profile, which replaces ours");

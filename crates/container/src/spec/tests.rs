@@ -426,7 +426,7 @@ fn limits_arrive_where_the_kernel_reads_them() {
             &process(&configured).rlimits
         )
     );
-    assert_eq!(configured.default_limits, DefaultLimits::default());
+    assert_eq!(configured.default_limits, Resources::default());
 }
 
 #[test]
@@ -449,10 +449,9 @@ fn limits_that_contradict_each_other_are_refused() {
 #[test]
 fn default_limits_are_kept_apart_from_requested_ones() {
     let configured = built(&Options::default());
-    assert_eq!(
-        configured.default_limits,
-        DefaultLimits { pids: Some(1024), memory_high: Some((8 << 30) / 100 * 80) }
-    );
+    let defaults = &configured.default_limits;
+    assert_eq!(defaults.pids.as_ref().unwrap().limit, Some(1024));
+    assert_eq!(defaults.unified["memory.high"], ((8_u64 << 30) / 100 * 80).to_string());
     assert_eq!(linux(&configured).resources.as_ref().unwrap().pids, None);
 }
 

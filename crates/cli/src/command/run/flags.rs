@@ -1,0 +1,247 @@
+//! The flags of `brig run`: docker's names and grammar, values as text.
+//!
+//! What a value means is decided in [`super::options`]; here is only which flag takes one, how often, and
+//! what help says.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::builder::BoolishValueParser;
+
+/// Run a program in a new container
+#[derive(Clone, Debug, Parser)]
+#[command(
+    override_usage = "brig run [FLAGS] IMAGE [COMMAND [WORDS...]]",
+    disable_help_flag = true,
+    args_override_self = true
+)]
+pub(super) struct Flags {
+    /// Name of the container
+    #[arg(long, value_name = "NAME", help_heading = "Container")]
+    pub(super) name: Option<String>,
+    /// Remove the container when it ends
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) rm: bool,
+    /// Keep standard input open
+    #[arg(short = 'i', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) interactive: bool,
+    /// Give the program a terminal
+    #[arg(short = 't', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) tty: bool,
+    /// Label the container
+    #[arg(short = 'l', long, value_name = "KEY=VALUE", help_heading = "Container")]
+    pub(super) label: Vec<String>,
+    /// Read labels from a file
+    #[arg(long, value_name = "FILE", help_heading = "Container")]
+    pub(super) label_file: Vec<String>,
+    /// Annotate the specification
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Container")]
+    pub(super) annotation: Vec<String>,
+    /// Write the container's id to a new file
+    #[arg(long, value_name = "FILE", help_heading = "Container")]
+    pub(super) cidfile: Option<String>,
+    /// never or missing
+    #[arg(long, value_name = "WHEN", help_heading = "Container")]
+    pub(super) pull: Option<String>,
+    /// Platform of the image
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Container")]
+    pub(super) platform: Option<String>,
+    /// Pass signals on to the program
+    #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) sig_proxy: bool,
+    /// Print no progress
+    #[arg(short = 'q', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) quiet: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) dry_run: bool,
+    /// Run as this user
+    #[arg(short = 'u', long, value_name = "USER[:GROUP]", help_heading = "Process")]
+    pub(super) user: Option<String>,
+    /// Add a supplementary group
+    #[arg(long, value_name = "GROUP", help_heading = "Process")]
+    pub(super) group_add: Vec<String>,
+    /// Working directory
+    #[arg(short = 'w', long, value_name = "DIR", help_heading = "Process")]
+    pub(super) workdir: Option<String>,
+    /// Replace the image's entrypoint
+    #[arg(long, value_name = "PROGRAM", help_heading = "Process")]
+    pub(super) entrypoint: Option<String>,
+    /// Set a variable
+    #[arg(short = 'e', long, value_name = "NAME[=VALUE]", help_heading = "Process")]
+    pub(super) env: Vec<String>,
+    /// Read variables from a file
+    #[arg(long, value_name = "FILE", help_heading = "Process")]
+    pub(super) env_file: Vec<String>,
+    /// Copy your whole environment
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Process")]
+    pub(super) env_host: bool,
+    /// Copy your proxy variables
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Process")]
+    pub(super) http_proxy: bool,
+    /// Run a small init that reaps processes
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Process")]
+    pub(super) init: bool,
+    /// Signal that asks the container to stop
+    #[arg(long, value_name = "SIGNAL", help_heading = "Process")]
+    pub(super) stop_signal: Option<String>,
+    /// File mode creation mask, in octal
+    #[arg(long, value_name = "MODE", help_heading = "Process")]
+    pub(super) umask: Option<String>,
+    /// Resource limit
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Process")]
+    pub(super) ulimit: Vec<String>,
+    /// How soon the kernel kills it, -1000 to 1000
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, help_heading = "Process")]
+    pub(super) oom_score_adj: Option<String>,
+    /// standard, strict or docker
+    #[arg(long, value_name = "PROFILE", help_heading = "Protection")]
+    pub(super) profile: Option<String>,
+    /// Fail unless every protection is in force
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Protection")]
+    pub(super) require_all: bool,
+    /// Add a capability
+    #[arg(long, value_name = "CAPABILITY", help_heading = "Protection")]
+    pub(super) cap_add: Vec<String>,
+    /// Drop a capability
+    #[arg(long, value_name = "CAPABILITY", help_heading = "Protection")]
+    pub(super) cap_drop: Vec<String>,
+    /// seccomp=, no-new-privileges, apparmor=, label=, mask=, unmask=
+    #[arg(long, value_name = "OPTION", help_heading = "Protection")]
+    pub(super) security_opt: Vec<String>,
+    /// Open nearly everything
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Protection")]
+    pub(super) privileged: bool,
+    /// Show a hidden kernel file, or ALL
+    #[arg(long, value_name = "PATH", help_heading = "Protection")]
+    pub(super) unmask: Vec<String>,
+    /// Kernel setting of the container's namespaces
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Protection")]
+    pub(super) sysctl: Vec<String>,
+    /// Make the root file system read-only
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Protection")]
+    pub(super) read_only: bool,
+    /// Allow a bind mount of a path that opens the host
+    #[arg(long, value_name = "PATH", help_heading = "Protection")]
+    pub(super) allow_host_path: Vec<String>,
+    /// host, keep-id, auto[:size=N] or nomap
+    #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
+    pub(super) userns: Option<String>,
+    /// Map user ids
+    #[arg(long, value_name = "CONTAINER:HOST:SIZE", help_heading = "Namespaces")]
+    pub(super) uidmap: Vec<String>,
+    /// Map group ids
+    #[arg(long, value_name = "CONTAINER:HOST:SIZE", help_heading = "Namespaces")]
+    pub(super) gidmap: Vec<String>,
+    /// private or host
+    #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
+    pub(super) pid: Option<String>,
+    /// private or host
+    #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
+    pub(super) ipc: Option<String>,
+    /// private or host
+    #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
+    pub(super) uts: Option<String>,
+    /// private or host
+    #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
+    pub(super) cgroupns: Option<String>,
+    /// none or host
+    #[arg(long, alias = "net", value_name = "MODE", help_heading = "Namespaces")]
+    pub(super) network: Option<String>,
+    /// Host name
+    #[arg(short = 'h', long, value_name = "NAME", help_heading = "Namespaces")]
+    pub(super) hostname: Option<String>,
+    /// Domain name
+    #[arg(long, value_name = "NAME", help_heading = "Namespaces")]
+    pub(super) domainname: Option<String>,
+    /// Add a line to /etc/hosts
+    #[arg(long, value_name = "NAME:ADDRESS", help_heading = "Namespaces")]
+    pub(super) add_host: Vec<String>,
+    /// Name server
+    #[arg(long, value_name = "ADDRESS", help_heading = "Namespaces")]
+    pub(super) dns: Vec<String>,
+    /// Search domain of names
+    #[arg(long, value_name = "DOMAIN", help_heading = "Namespaces")]
+    pub(super) dns_search: Vec<String>,
+    /// Option of the resolver
+    #[arg(long, alias = "dns-opt", value_name = "OPTION", help_heading = "Namespaces")]
+    pub(super) dns_option: Vec<String>,
+    /// Mount a host path
+    #[arg(short = 'v', long, value_name = "SOURCE:TARGET[:OPTIONS]", help_heading = "Storage")]
+    pub(super) volume: Vec<String>,
+    /// Mount a host path or memory
+    #[arg(long, value_name = "type=TYPE,...", help_heading = "Storage")]
+    pub(super) mount: Vec<String>,
+    /// Mount memory
+    #[arg(long, value_name = "TARGET[:OPTIONS]", help_heading = "Storage")]
+    pub(super) tmpfs: Vec<String>,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "SIZE", help_heading = "Storage")]
+    pub(super) shm_size: Option<String>,
+    /// Give a device
+    #[arg(long, value_name = "HOST[:CONTAINER][:rwm]", help_heading = "Storage")]
+    pub(super) device: Vec<String>,
+    /// Memory
+    #[arg(short = 'm', long, value_name = "SIZE", help_heading = "Limits")]
+    pub(super) memory: Option<String>,
+    /// Memory kept under pressure
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(super) memory_reservation: Option<String>,
+    /// Memory and swap, or -1
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, help_heading = "Limits")]
+    pub(super) memory_swap: Option<String>,
+    /// How readily to swap
+    #[arg(long, value_name = "0-100", help_heading = "Limits")]
+    pub(super) memory_swappiness: Option<String>,
+    /// Wait instead of being killed (cgroup v1)
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Limits")]
+    pub(super) oom_kill_disable: bool,
+    /// Processors
+    #[arg(long, value_name = "NUMBER", help_heading = "Limits")]
+    pub(super) cpus: Option<String>,
+    /// Relative share of processor time
+    #[arg(short = 'c', long, value_name = "NUMBER", help_heading = "Limits")]
+    pub(super) cpu_shares: Option<String>,
+    /// Length of a period
+    #[arg(long, value_name = "MICROSECONDS", help_heading = "Limits")]
+    pub(super) cpu_period: Option<String>,
+    /// Processor time in a period
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true, help_heading = "Limits")]
+    pub(super) cpu_quota: Option<String>,
+    /// Processors to run on
+    #[arg(long, value_name = "LIST", help_heading = "Limits")]
+    pub(super) cpuset_cpus: Option<String>,
+    /// Memory nodes to use
+    #[arg(long, value_name = "LIST", help_heading = "Limits")]
+    pub(super) cpuset_mems: Option<String>,
+    /// Processes and threads, -1 for no limit
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, help_heading = "Limits")]
+    pub(super) pids_limit: Option<String>,
+    /// Relative share of block I/O
+    #[arg(long, value_name = "10-1000", help_heading = "Limits")]
+    pub(super) blkio_weight: Option<String>,
+    /// The same for one device
+    #[arg(long, value_name = "DEVICE:WEIGHT", help_heading = "Limits")]
+    pub(super) blkio_weight_device: Vec<String>,
+    /// Bytes read a second
+    #[arg(long, value_name = "DEVICE:SIZE", help_heading = "Limits")]
+    pub(super) device_read_bps: Vec<String>,
+    /// Bytes written a second
+    #[arg(long, value_name = "DEVICE:SIZE", help_heading = "Limits")]
+    pub(super) device_write_bps: Vec<String>,
+    /// Reads a second
+    #[arg(long, value_name = "DEVICE:NUMBER", help_heading = "Limits")]
+    pub(super) device_read_iops: Vec<String>,
+    /// Writes a second
+    #[arg(long, value_name = "DEVICE:NUMBER", help_heading = "Limits")]
+    pub(super) device_write_iops: Vec<String>,
+    /// Parent control group
+    #[arg(long, value_name = "PATH", help_heading = "Limits")]
+    pub(super) cgroup_parent: Option<String>,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// The image, then the program and its words; nothing after the image is a flag of ours
+    #[arg(value_name = "IMAGE", trailing_var_arg = true, required = true, num_args = 1.., allow_hyphen_values = false)]
+    pub(super) words: Vec<OsString>,
+}

@@ -1,0 +1,53 @@
+//! Flags of docker and podman that a later release brings, so that the message says so.
+
+/// The flag as clap names it in its error, and what to do today.
+const LATER: &[(&str, &str)] = &[
+    (
+        "-d",
+        "detached containers come with the next release: leave `-d` out and the container runs in the foreground",
+    ),
+    (
+        "--detach",
+        "detached containers come with the next release: leave it out and the container runs in the foreground",
+    ),
+    ("-p", "published ports come with networks: use `--network host`"),
+    ("--publish", "published ports come with networks: use `--network host`"),
+    ("-P", "published ports come with networks: use `--network host`"),
+    ("--publish-all", "published ports come with networks: use `--network host`"),
+    ("--expose", "it comes with networks"),
+    ("--ip", "it comes with networks"),
+    ("--ip6", "it comes with networks"),
+    ("--mac-address", "it comes with networks"),
+    ("--link", "it comes with networks"),
+    ("--network-alias", "it comes with networks"),
+    ("-a", "it comes with detached containers: the streams are attached already"),
+    ("--attach", "it comes with detached containers: the streams are attached already"),
+    ("--detach-keys", "it comes with detached containers"),
+    ("--restart", "it comes with detached containers"),
+    ("--stop-timeout", "it comes with detached containers"),
+    ("--health-cmd", "it comes with detached containers"),
+    ("--health-interval", "it comes with detached containers"),
+    ("--health-retries", "it comes with detached containers"),
+    ("--health-timeout", "it comes with detached containers"),
+    ("--health-start-period", "it comes with detached containers"),
+    ("--no-healthcheck", "it comes with detached containers: no health check runs today"),
+    ("--log-driver", "it comes with detached containers: output goes to your terminal"),
+    ("--log-opt", "it comes with detached containers: output goes to your terminal"),
+    ("--volumes-from", "it comes with volumes: name host directories with `-v`"),
+    ("--volume-driver", "it comes with volumes: name host directories with `-v`"),
+    ("--storage-opt", "it comes with volumes"),
+    ("--gpus", "name the device files with `--device`"),
+    ("--device-cgroup-rule", "name the device files with `--device`"),
+    ("--secret", "mount a file read-only with `-v FILE:/run/secrets/NAME:ro`"),
+    ("--runtime", "brig is its own runtime"),
+    ("--rootfs", "import the directory as an image: `tar -C DIR -c . | brig import - NAME`"),
+    ("--replace", "remove the old container first"),
+    ("--pod", "pods come later"),
+    ("--time", "timeouts come with detached containers"),
+    ("--timeout", "timeouts come with detached containers: use `timeout SECONDS brig run ...`"),
+];
+
+/// What to do instead of a flag that is not there yet.
+pub(super) fn instead(flag: &str) -> Option<&'static str> {
+    LATER.iter().find(|(known, _)| *known == flag).map(|(_, instead)| *instead)
+}

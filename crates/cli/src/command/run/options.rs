@@ -1,0 +1,324 @@
+//! From the flags as text to [`container::Options`].
+
+use container::value::{device, environment, ids, label, mount, name, rlimit, size, sysctl};
+use container::{Error, Options, Profile, SeccompChoice, Sharing};
+
+use super::flags::Flags;
+use crate::error::Failure;
+use crate::input;
+
+/// A seccomp profile of a person's own is at most this long, as the `seccomp` crate has it.
+const MAX_PROFILE: u64 = 1 << 20;
+
+/// Reads what files the flags name and parses every value.
+pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Failure> {
+    let mut options = Options {
+        profile: flags
+            .profile
+            .as_deref()
+            .map(Profile::parse)
+            .transpose()
+            .map_err(failure)?
+            .unwrap_or_default(),
+        privileged: flags.privileged,
+        name: flags.name.as_deref().map(name::Name::new).transpose().map_err(failure)?,
+        remove: flags.rm,
+        interactive: flags.interactive,
+        terminal: flags.tty,
+        read_only: flags.read_only,
+        require_all: flags.require_all,
+        ..Options::default()
+    };
+    options.process.command = command;
+    process(flags, &mut options)?;
+    labels(flags, &mut options)?;
+    parsed(flags, &mut options).map_err(failure)?;
+    limits(flags, &mut options).map_err(failure)?;
+    for option in &flags.security_opt {
+        security(option, &mut options)?;
+    }
+    Ok(options)
+}
+
+/// Wraps an error of the library with its hint.
+pub(super) fn failure(error: Error) -> Failure {
+    let hint = error.hint();
+    let failure = match error {
+        Error::Ids(_) | Error::Unprotected(_) => Failure::environment(error),
+        _ => Failure::user(error),
+    };
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn process(flags: &Flags, options: &mut Options) -> Result<(), Failure> {
+    let process = &mut options.process;
+    process.entrypoint = flags.entrypoint.as_deref().map(entrypoint).transpose()?;
+    process.user.clone_from(&flags.user);
+    process.group_add.clone_from(&flags.group_add);
+    process.workdir.clone_from(&flags.workdir);
+    process.environment_host = flags.env_host;
+    process.http_proxy = flags.http_proxy;
+    process.init = flags.init;
+    process.stop_signal.clone_from(&flags.stop_signal);
+    process.umask =
+        flags.umask.as_deref().map(|mode| mount::parse_mode("--umask", mode)).transpose().map_err(failure)?;
+    for path in &flags.env_file {
+        let bytes = input::read(path, environment::MAX_FILE as u64)?;
+        process.environment.extend(environment::parse_file("--env-file", path, &bytes).map_err(failure)?);
+    }
+    for entry in &flags.env {
+        process.environment.push(environment::parse("--env", entry).map_err(failure)?);
+    }
+    if let Some(score) = &flags.oom_score_adj {
+        let number: i32 = size::parse_number("--oom-score-adj", score).map_err(failure)?;
+        if !(-1000..=1000).contains(&number) {
+            return Err(Failure::user(format!("`--oom-score-adj` cannot be `{score}`: use -1000 to 1000")));
+        }
+        process.oom_score_adj = Some(number);
+    }
+    Ok(())
+}
+
+/// `--entrypoint`: one word, a JSON list of words, or nothing at all.
+fn entrypoint(text: &str) -> Result<Vec<String>, Failure> {
+    if text.starts_with('[') {
+        return serde_json::from_str(text).map_err(|_| {
+            Failure::user(format!("`--entrypoint` cannot be `{text}`: it is no JSON list of strings"))
+        });
+    }
+    Ok(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] })
+}
+
+fn labels(flags: &Flags, options: &mut Options) -> Result<(), Failure> {
+    for path in &flags.label_file {
+        let bytes = input::read(path, environment::MAX_FILE as u64)?;
+        options.labels.extend(label::parse_file("--label-file", path, &bytes).map_err(failure)?);
+    }
+    for text in &flags.label {
+        options.labels.push(label::parse("--label", text).map_err(failure)?);
+    }
+    for text in &flags.annotation {
+        options.annotations.push(label::parse("--annotation", text).map_err(failure)?);
+    }
+    Ok(())
+}
+
+/// Namespaces, mounts, devices, capabilities, sysctls, names.
+fn parsed(flags: &Flags, options: &mut Options) -> container::Result<()> {
+    let namespaces = &mut options.namespaces;
+    namespaces.user = flags.userns.as_deref().map(ids::UserNamespace::parse).transpose()?.unwrap_or_default();
+    namespaces.uid_map =
+        flags.uidmap.iter().map(|map| ids::parse_map("--uidmap", map)).collect::<Result<_, _>>()?;
+    namespaces.gid_map =
+        flags.gidmap.iter().map(|map| ids::parse_map("--gidmap", map)).collect::<Result<_, _>>()?;
+    namespaces.pid = sharing("--pid", flags.pid.as_deref())?;
+    namespaces.ipc = sharing("--ipc", flags.ipc.as_deref())?;
+    namespaces.uts = sharing("--uts", flags.uts.as_deref())?;
+    namespaces.cgroup = sharing("--cgroupns", flags.cgroupns.as_deref())?;
+    namespaces.network = network(flags.network.as_deref())?;
+    let host_name =
+        |flag, text: &Option<String>| text.as_deref().map(|text| name::host_name(flag, text)).transpose();
+    namespaces.host_name = host_name("--hostname", &flags.hostname)?;
+    namespaces.domain_name = host_name("--domainname", &flags.domainname)?;
+
+    let mounts = &mut options.mounts;
+    for text in &flags.volume {
+        mounts.push(mount::parse_volume(text)?);
+    }
+    for text in &flags.mount {
+        mounts.push(mount::parse_mount(text)?);
+    }
+    for text in &flags.tmpfs {
+        mounts.push(mount::parse_tmpfs(text)?);
+    }
+    options.shm_size =
+        flags.shm_size.as_deref().map(|text| size::parse_size("--shm-size", text)).transpose()?;
+    for path in &flags.allow_host_path {
+        options.allowed_host_paths.push(container::resolve(path)?.resolved);
+    }
+    options.devices = flags.device.iter().map(|text| device::parse(text)).collect::<Result<_, _>>()?;
+
+    let words = |flag, texts: &[String]| {
+        texts
+            .iter()
+            .flat_map(|text| text.split(','))
+            .map(|text| container::parse_capability(flag, text))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    options.security.capabilities_add = words("--cap-add", &flags.cap_add)?;
+    options.security.capabilities_drop = words("--cap-drop", &flags.cap_drop)?;
+    for text in &flags.unmask {
+        options.security.unmask.extend(paths("--unmask", text)?);
+    }
+    options.sysctls = flags.sysctl.iter().map(|text| sysctl::parse(text)).collect::<Result<_, _>>()?;
+    options.ulimits = flags.ulimit.iter().map(|text| rlimit::parse(text)).collect::<Result<_, _>>()?;
+
+    options.names.hosts =
+        flags.add_host.iter().map(|text| label::parse_host(text)).collect::<Result<_, _>>()?;
+    for text in &flags.dns {
+        let address = text.parse().map_err(|_| value("--dns", text, "use an IP address"))?;
+        options.names.servers.push(address);
+    }
+    options.names.search =
+        flags.dns_search.iter().map(|text| resolver_word("--dns-search", text)).collect::<Result<_, _>>()?;
+    options.names.options =
+        flags.dns_option.iter().map(|text| resolver_word("--dns-option", text)).collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn value(flag: &'static str, value: &str, reason: &str) -> Error {
+    Error::Value { flag, value: value.escape_debug().to_string(), reason: reason.to_owned() }
+}
+
+/// A word that can stand on a line of resolv.conf(5).
+fn resolver_word(flag: &'static str, text: &str) -> container::Result<String> {
+    let good = !text.is_empty() && text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(text.to_owned()) } else { Err(value(flag, text, "use a word without blanks")) }
+}
+
+fn sharing(flag: &'static str, text: Option<&str>) -> container::Result<Sharing> {
+    match text {
+        None | Some("" | "private" | "shareable") => Ok(Sharing::Private),
+        Some("host") => Ok(Sharing::Host),
+        Some(text) if text.starts_with("container:") || text.starts_with("ns:") || text.starts_with('/') => {
+            Err(Error::NotYet {
+                what: format!("{flag} {text}"),
+                instead: "sharing with a container comes later",
+            })
+        }
+        Some(text) => Err(value(flag, text, "use private or host")),
+    }
+}
+
+fn network(text: Option<&str>) -> container::Result<Sharing> {
+    match text {
+        None | Some("none" | "private") => Ok(Sharing::Private),
+        Some("host") => Ok(Sharing::Host),
+        Some(text) => {
+            let instead = "networks come with a later release: use `--network none` or `--network host`";
+            Err(Error::NotYet { what: format!("--network {text}"), instead })
+        }
+    }
+}
+
+/// Paths of `mask=` and `unmask=`, joined by `:`.
+fn paths(flag: &'static str, text: &str) -> container::Result<Vec<String>> {
+    text.split(':')
+        .map(|path| match path {
+            "ALL" | "all" if flag != "mask=" => Ok("ALL".to_owned()),
+            _ if path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..") => {
+                Ok(path.trim_end_matches('/').to_owned())
+            }
+            _ => Err(value(flag, path, "use absolute paths, joined by `:`, or ALL")),
+        })
+        .collect()
+}
+
+fn limits(flags: &Flags, options: &mut Options) -> container::Result<()> {
+    let limits = &mut options.limits;
+    let bytes =
+        |flag, text: &Option<String>| text.as_deref().map(|text| size::parse_size(flag, text)).transpose();
+    limits.memory = bytes("--memory", &flags.memory)?.filter(|limit| *limit > 0);
+    limits.memory_reservation =
+        bytes("--memory-reservation", &flags.memory_reservation)?.filter(|limit| *limit > 0);
+    limits.memory_swap = flags
+        .memory_swap
+        .as_deref()
+        .map(|text| size::parse_size_or_unlimited("--memory-swap", text))
+        .transpose()?
+        .filter(|limit| *limit != 0);
+    limits.memory_swappiness = bounded("--memory-swappiness", flags.memory_swappiness.as_deref(), 0, 100)?;
+    limits.oom_kill_disable = flags.oom_kill_disable;
+    limits.cpus = flags.cpus.as_deref().map(size::parse_cpus).transpose()?;
+    limits.cpu_shares =
+        bounded("--cpu-shares", flags.cpu_shares.as_deref(), 0, 262_144)?.filter(|shares| *shares > 0);
+    limits.cpu_period =
+        bounded("--cpu-period", flags.cpu_period.as_deref(), 0, 1_000_000)?.filter(|period| *period > 0);
+    limits.cpu_quota =
+        flags.cpu_quota.as_deref().map(|text| size::parse_number("--cpu-quota", text)).transpose()?;
+    limits.cpuset_cpus = list("--cpuset-cpus", flags.cpuset_cpus.as_deref())?;
+    limits.cpuset_mems = list("--cpuset-mems", flags.cpuset_mems.as_deref())?;
+    limits.pids =
+        flags.pids_limit.as_deref().map(|text| size::parse_number("--pids-limit", text)).transpose()?;
+    limits.blkio_weight = bounded("--blkio-weight", flags.blkio_weight.as_deref(), 0, 1000)?
+        .filter(|weight| *weight > 0)
+        .map(|weight| u16::try_from(weight).unwrap_or(1000).max(10));
+    let rates = |flag, texts: &[String]| {
+        texts.iter().map(|text| device::parse_bytes(flag, text)).collect::<Result<Vec<_>, _>>()
+    };
+    let counts = |flag, texts: &[String]| {
+        texts.iter().map(|text| device::parse_operations(flag, text)).collect::<Result<Vec<_>, _>>()
+    };
+    limits.blkio_weight_device = flags
+        .blkio_weight_device
+        .iter()
+        .map(|text| device::parse_weight("--blkio-weight-device", text))
+        .collect::<Result<_, _>>()?;
+    limits.device_read_bps = rates("--device-read-bps", &flags.device_read_bps)?;
+    limits.device_write_bps = rates("--device-write-bps", &flags.device_write_bps)?;
+    limits.device_read_iops = counts("--device-read-iops", &flags.device_read_iops)?;
+    limits.device_write_iops = counts("--device-write-iops", &flags.device_write_iops)?;
+    limits.cgroup_parent = flags.cgroup_parent.as_deref().map(cgroup_parent).transpose()?;
+    Ok(())
+}
+
+fn bounded(flag: &'static str, text: Option<&str>, low: u64, high: u64) -> container::Result<Option<u64>> {
+    let Some(text) = text else { return Ok(None) };
+    match size::parse_number::<u64>(flag, text)? {
+        number if (low..=high).contains(&number) => Ok(Some(number)),
+        _ => Err(Error::Value { flag, value: text.to_owned(), reason: format!("use {low} to {high}") }),
+    }
+}
+
+fn list(flag: &'static str, text: Option<&str>) -> container::Result<Option<String>> {
+    text.filter(|text| !text.is_empty()).map(|text| size::parse_list(flag, text)).transpose()
+}
+
+/// A path below the control groups' mount point, or a systemd slice.
+fn cgroup_parent(text: &str) -> container::Result<String> {
+    let good = text.split('/').all(|part| part != ".." && part.bytes().all(|byte| byte.is_ascii_graphic()));
+    match text.trim_end_matches('/') {
+        path if good && !path.is_empty() => Ok(path.to_owned()),
+        _ => Err(value("--cgroup-parent", text, "use a path without `..` and blanks")),
+    }
+}
+
+/// One `--security-opt`, with `=` or, as older scripts have it, `:`.
+fn security(text: &str, options: &mut Options) -> Result<(), Failure> {
+    let (key, argument) = match text.split_once(['=', ':']) {
+        Some((key, argument)) => (key, Some(argument)),
+        None => (text, None),
+    };
+    let bad = |reason: &str| failure(value("--security-opt", text, reason));
+    let security = &mut options.security;
+    match (key, argument) {
+        ("no-new-privileges", None | Some("true" | "1")) => security.no_new_privileges = Some(true),
+        ("no-new-privileges", Some("false" | "0")) => security.no_new_privileges = Some(false),
+        ("seccomp", Some(argument)) => security.seccomp = seccomp(argument)?,
+        ("apparmor", Some(profile)) if !profile.is_empty() => security.apparmor = Some(profile.to_owned()),
+        ("label", Some(label)) if !label.is_empty() => security.label = Some(label.to_owned()),
+        ("mask", Some(list)) => security.mask.extend(paths("mask=", list).map_err(failure)?),
+        ("unmask", Some(list)) => security.unmask.extend(paths("unmask=", list).map_err(failure)?),
+        ("systempaths", Some("unconfined")) => security.unmask.push("ALL".to_owned()),
+        ("writable-cgroups" | "proc-opts", _) => {
+            let instead = "it comes later".to_owned();
+            return Err(Failure::user(format!("`--security-opt {text}` is not there yet: {instead}")));
+        }
+        _ => return Err(bad("use seccomp=, no-new-privileges, apparmor=, label=, mask= or unmask=")),
+    }
+    Ok(())
+}
+
+fn seccomp(text: &str) -> Result<SeccompChoice, Failure> {
+    Ok(match text {
+        "unconfined" => SeccompChoice::Unconfined,
+        "builtin" | "default" | "standard" => SeccompChoice::Profile,
+        "docker" => SeccompChoice::Docker,
+        "debug" | "compat32" | "nested" | "strict" => SeccompChoice::Set(text.to_owned()),
+        "" => return Err(Failure::user("`--security-opt seccomp=` names neither a file nor a set")),
+        path => SeccompChoice::Custom { path: path.to_owned(), json: input::read(path, MAX_PROFILE)? },
+    })
+}
