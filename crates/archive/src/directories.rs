@@ -22,7 +22,7 @@ const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// How many directories may lack a permission of their owner: each has its path remembered to the end.
-const MAX_CLOSED: usize = 1 << 16;
+const MAX_CLOSED: usize = 1 << 14;
 
 /// What the owner of a directory needs while entries are made in it.
 const OPEN_TO_OWNER: u32 = 0o700;
@@ -52,7 +52,8 @@ pub(crate) struct Directories {
     /// By hash of the path (64 bits, keyed at random): a hostile archive cannot fill memory with names.
     lasts: HashMap<u64, Last>,
     keys: RandomState,
-    closed: Vec<(Vec<Vec<u8>>, Last)>,
+    /// Those without all rights for their owner, who would lock himself out before the end.
+    closed: HashMap<u64, Vec<Vec<u8>>>,
     /// Name of the attribute that makes a directory opaque, where whiteouts are for overlay.
     opaque: Option<&'static str>,
 }
@@ -69,7 +70,7 @@ impl Directories {
             levels: Vec::new(),
             lasts: HashMap::new(),
             keys: RandomState::new(),
-            closed: Vec::new(),
+            closed: HashMap::new(),
             opaque,
         })
     }
@@ -206,18 +207,18 @@ impl Directories {
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.leave(0, b".")?;
         // Deepest first: a closed directory hides what is below it from its owner.
-        self.closed.sort_by_key(|(components, _)| std::cmp::Reverse(components.len()));
-        for (components, last) in std::mem::take(&mut self.closed) {
+        let mut closed: Vec<_> = std::mem::take(&mut self.closed).into_iter().collect();
+        closed.sort_by_key(|(_, components)| std::cmp::Reverse(components.len()));
+        for (key, components) in closed {
+            // Another entry may have removed it, or given it another mode.
+            let Some(last) = self.lasts.get(&key).filter(|last| last.mode & OPEN_TO_OWNER != OPEN_TO_OWNER)
+            else {
+                continue;
+            };
             let components: Vec<&[u8]> = components.iter().map(Vec::as_slice).collect();
             let path = components.join(&b'/');
             match self.open_path(&components) {
-                Ok(directory) => {
-                    // Another entry may have given it another mode since.
-                    if self.lasts.get(&self.key(&components)).is_some_and(|found| found.mode == last.mode) {
-                        finish(&directory, last, &path)?;
-                    }
-                }
-                // Removed or replaced by a later entry.
+                Ok(directory) => finish(&directory, *last, &path)?,
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(errno) => return Err(Error::system("open directory", &path, errno)),
             }
@@ -236,18 +237,17 @@ impl Directories {
 
     fn leave(&mut self, depth: usize, path: &[u8]) -> Result<()> {
         while self.levels.len() > depth {
-            let components = || self.levels.iter().map(|level| level.name.clone()).collect();
             let last = self.levels.last().and_then(|level| level.last);
-            if let Some(last) = last
-                && last.mode & OPEN_TO_OWNER != OPEN_TO_OWNER
-            {
+            if last.is_some_and(|last| last.mode & OPEN_TO_OWNER != OPEN_TO_OWNER) {
                 if self.closed.len() == MAX_CLOSED {
                     return Err(Error::Limit {
                         what: "directories closed to their owner",
                         limit: MAX_CLOSED as u64,
                     });
                 }
-                self.closed.push((components(), last));
+                let components: Vec<Vec<u8>> = self.levels.iter().map(|level| level.name.clone()).collect();
+                let borrowed: Vec<&[u8]> = components.iter().map(Vec::as_slice).collect();
+                self.closed.insert(self.key(&borrowed), components);
                 self.levels.pop();
                 continue;
             }
