@@ -91,8 +91,8 @@ pub(crate) fn unpack(ownership: &Ownership, job: Job<'_>) -> Result<Unpacked> {
 
 /// Removes a directory that holds files of images.
 pub(crate) fn remove_tree(ownership: &Ownership, parent: BorrowedFd<'_>, name: &str) -> Result<()> {
-    // without other ids in it, no child is needed
-    if *ownership == Ownership::Kept || ownership.is_single() {
+    // a plain user cannot empty a directory without write permission, not even his own: the child can
+    if *ownership == Ownership::Kept {
         files::remove_tree(parent, name)?;
         return Ok(());
     }

@@ -21,11 +21,14 @@ fn umoci_and_skopeo() {
     let image = format!("{layout}:one");
     run("umoci", &["init", "--layout", &layout]);
     run("umoci", &["new", "--image", &image]);
-    fs::create_dir_all(directory.join("tree/etc")).unwrap();
-    fs::write(directory.join("tree/etc/name"), "first").unwrap();
-    run("umoci", &["insert", "--image", &image, &text("tree/etc"), "/etc"]);
-    fs::write(directory.join("tree/etc/name"), "second").unwrap();
-    run("umoci", &["insert", "--image", &image, &text("tree/etc/name"), "/etc/name"]);
+    // not `umoci insert`: that of 0.4.7 writes archives without an end, which GNU tar refuses as well
+    for content in ["first", "second"] {
+        let bundle = text(content);
+        run("umoci", &["unpack", "--image", &image, &bundle]);
+        fs::create_dir_all(directory.join(content).join("rootfs/etc")).unwrap();
+        fs::write(directory.join(content).join("rootfs/etc/name"), content).unwrap();
+        run("umoci", &["repack", "--image", &image, &bundle]);
+    }
     run("umoci", &["config", "--image", &image, "--config.cmd", "sh"]);
     let check = |name: &str| {
         let image = store.find(name).unwrap();
