@@ -127,6 +127,22 @@ impl Brig {
         command
     }
 
+    /// A path that other engines can be given as their OCI runtime: our binary under its second name, or the peer's.
+    ///
+    /// # Panics
+    /// When the link cannot be made.
+    #[must_use]
+    pub fn runtime_path(&self) -> PathBuf {
+        if let Some(peer) = std::env::var_os("BRIG_TEST_RUNTIME") {
+            return PathBuf::from(peer);
+        }
+        let link = self.directory.join("brig-runtime");
+        if !link.exists() {
+            std::os::unix::fs::symlink(&self.program, &link).expect("link in our own directory");
+        }
+        link
+    }
+
     /// Where the story's `brig runtime` keeps its containers.
     #[must_use]
     pub fn state(&self) -> PathBuf {
