@@ -155,7 +155,12 @@ fn make_member(
         .ok_or_else(|| Refusal::Error(Error::NotCgroup { path: hierarchy.mount.clone() }))?;
     let base = if request.rootless { delegated(&root, hierarchy.own.as_deref()) } else { "" };
     let path = path.below(base);
-    let (kept, existed) = make_path(&root, &path)?;
+    let (made_below, existed) = make_path(&root, &path)?;
+    let kept = match request.path {
+        Some(_) => made_below,
+        // `brig` is ours whoever made it: the last container that leaves removes it.
+        None => base.split('/').filter(|component| !component.is_empty()).count(),
+    };
     let directory = root.open(&path)?;
     let identity = directory.identity()?;
     let member = Member {

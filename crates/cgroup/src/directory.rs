@@ -109,6 +109,11 @@ impl Directory {
         Ok(rustix::fs::fstat(&self.fd)?.st_ino)
     }
 
+    /// Returns the identity of the cgroup `path` below this one, as [`Self::identity`].
+    pub(crate) fn identity_of(&self, path: &str) -> Result<u64, Errno> {
+        Ok(rustix::fs::statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW)?.st_ino)
+    }
+
     /// Returns the names of the cgroup's own files.
     pub(crate) fn files(&self) -> Result<Vec<String>, Errno> {
         let mut names = Vec::new();

@@ -12,8 +12,11 @@ use crate::{Error, Result};
 /// Tries to remove one cgroup. The pauses double from 0.1 ms and stay at 50 ms: about 2.4 seconds in all,
 /// for processes that are dying (one that dumps core, or sits in the file system's code, takes that long).
 const TRIES: u32 = 56;
-/// Most child cgroups removed: a container with a delegated cgroup may make as many as it likes.
-const CHILDREN: usize = 1_000_000;
+/// Most sweeps through the children that something living in them makes anew meanwhile.
+const SWEEPS: u32 = 16;
+/// Most child cgroups opened and removed in a sweep: a container with a delegated cgroup may make as many,
+/// and as deep, as it likes.
+const STEPS: usize = 1_000_000;
 
 impl Cgroup {
     /// Removes the directories and all below them, and the ancestors that were made for them and are empty.
@@ -41,41 +44,46 @@ impl Cgroup {
 
 fn remove_member(member: &Member, tries: u32) -> Result<(), Errno> {
     let mut pause = Duration::from_micros(100);
-    for attempt in 1.. {
+    let mut attempt = 1;
+    let mut sweeps = 0;
+    loop {
+        // Only ours: by that path there may be another one already.
+        match member.root.identity_of(&member.path) {
+            Ok(identity) if identity == member.identity => {}
+            Ok(_) | Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
         let result = member.root.remove(&member.path);
         match result {
             Ok(()) | Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
             Err(Errno::BUSY | Errno::NOTEMPTY) => {}
             Err(errno) => return Err(errno),
         }
-        // Only ours: by that path there may be another one already.
-        match member.root.open(&member.path).and_then(|directory| directory.identity()) {
-            Ok(identity) if identity == member.identity => {}
-            Ok(_) | Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
-            Err(errno) => return Err(errno),
+        if sweeps < SWEEPS && remove_children(&member.directory)? {
+            sweeps += 1;
+            continue;
         }
-        let removed = remove_children(&member.directory)?;
         if attempt >= tries {
             return result;
         }
-        if !removed {
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
+        attempt += 1;
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
     }
-    Err(Errno::BUSY)
 }
 
 /// Removes the child cgroups, deepest first, holding two descriptors however deep they are. Returns
 /// whether any was removed.
 fn remove_children(top: &Directory) -> Result<bool, Errno> {
-    let mut removed = 0;
+    let mut removed = 0_usize;
+    let mut steps = 0_usize;
     while let Some(first) = top.children(1)?.pop() {
         let before = removed;
         let mut parent = top.open("")?;
         let mut name = first;
         // Walk down the first child of each, until one has no children.
         loop {
+            steps += 1;
             let child = match parent.open(&name) {
                 Ok(child) => child,
                 Err(Errno::NOENT | Errno::NODEV) => break,
@@ -87,13 +95,14 @@ fn remove_children(top: &Directory) -> Result<bool, Errno> {
             }
         }
         // And there remove the whole floor.
-        for name in parent.children(CHILDREN)? {
+        for name in parent.children(STEPS)? {
             match parent.remove(&name) {
                 Ok(()) | Err(Errno::NOENT | Errno::NODEV) => removed += 1,
                 Err(Errno::BUSY | Errno::NOTEMPTY) => {}
                 Err(errno) => return Err(errno),
             }
-            if removed > CHILDREN {
+            steps += 1;
+            if steps > STEPS {
                 return Err(Errno::FBIG);
             }
         }

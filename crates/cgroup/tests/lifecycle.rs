@@ -204,6 +204,29 @@ fn privileged_many_at_once_make_and_remove_the_same_parent() {
 }
 
 #[test]
+fn privileged_the_default_path_leaves_nothing() {
+    needs!(root);
+    let _scratch = Scratch::new("default");
+    let layout = Layout::detect().unwrap();
+    let id = format!("brig-test-{}", std::process::id());
+    let request = Request {
+        id: &id,
+        path: None,
+        driver: Driver::Filesystem,
+        rootless: false,
+        shared: false,
+        hierarchies: Hierarchies::Needed,
+        controllers: Controllers::NONE,
+    };
+    let (cgroup, warnings) = Cgroup::create(&layout, &request, &Resources::default()).unwrap();
+    assert_eq!(warnings, []);
+    let (_, path) = cgroup.paths().next().unwrap();
+    assert!(path.ends_with(&format!("/brig/{id}")), "{path}");
+    cgroup.remove().unwrap();
+    assert!(!fs::exists(&path).unwrap());
+}
+
+#[test]
 fn no_driver_makes_requests_errors() {
     let layout = Layout::parse(b"", "");
     let request = Request {
