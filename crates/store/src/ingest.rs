@@ -27,23 +27,18 @@ const MAX_BLOB: u64 = 64 << 30;
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
 
-/// Staged blobs and layers of one operation.
+/// A directory `ingest/<name>` that is locked for the life of its process, and removed with it.
 #[derive(Debug)]
-pub(crate) struct Ingest<'a> {
+pub(crate) struct Session<'a> {
     store: &'a Store,
     name: String,
-    /// The directory `ingest/<name>`, flocked.
     directory: Lock,
-    blobs: Vec<(Digest, String)>,
-    layers: Vec<(Digest, String)>,
-    next: u32,
 }
 
-impl<'a> Ingest<'a> {
-    /// Sweeps what dead processes left and makes a new directory.
-    pub(crate) fn begin(store: &'a Store) -> Result<Self> {
+impl<'a> Session<'a> {
+    /// Makes a new directory.
+    pub(crate) fn create(store: &'a Store) -> Result<Self> {
         let all = store.directory("ingest")?;
-        sweep(store, all.as_fd())?;
         loop {
             let mut random = [0; 8];
             rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty())
@@ -52,13 +47,52 @@ impl<'a> Ingest<'a> {
             make_directory(all.as_fd(), &name)?;
             // a sweeper may take it before we hold the lock: then it is gone, and we take another
             let Some(opened) = open_directory(all.as_fd(), &name)? else { continue };
-            let Some(held) = lock::try_exclusive(opened)? else { continue };
-            let status = rustix::fs::fstat(&held).map_err(|errno| Error::system("stat", &name, errno))?;
+            let Some(directory) = lock::try_exclusive(opened)? else { continue };
+            let status =
+                rustix::fs::fstat(&directory).map_err(|errno| Error::system("stat", &name, errno))?;
             if status.st_nlink > 0 {
-                let (blobs, layers) = (Vec::new(), Vec::new());
-                return Ok(Self { store, name, directory: held, blobs, layers, next: 0 });
+                return Ok(Self { store, name, directory });
             }
         }
+    }
+
+    /// Path below the store's root.
+    pub(crate) fn path(&self) -> String {
+        format!("ingest/{}", self.name)
+    }
+
+    /// Removes the directory with all that is in it, and says if that failed.
+    pub(crate) fn remove(self) -> Result<()> {
+        let all = self.store.directory("ingest")?;
+        remove_session(self.store, all.as_fd(), &self.name)
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        // what cannot be removed now is swept later: the lock ends with us
+        if let Ok(all) = self.store.directory("ingest") {
+            drop(remove_session(self.store, all.as_fd(), &self.name));
+        }
+    }
+}
+
+/// Staged blobs and layers of one operation.
+#[derive(Debug)]
+pub(crate) struct Ingest<'a> {
+    store: &'a Store,
+    session: Session<'a>,
+    blobs: Vec<(Digest, String)>,
+    layers: Vec<(Digest, String)>,
+    next: u32,
+}
+
+impl<'a> Ingest<'a> {
+    /// Sweeps what dead processes left and makes a new directory.
+    pub(crate) fn begin(store: &'a Store) -> Result<Self> {
+        sweep(store, store.directory("ingest")?.as_fd())?;
+        let session = Session::create(store)?;
+        Ok(Self { store, session, blobs: Vec::new(), layers: Vec::new(), next: 0 })
     }
 
     /// Stages a blob from a stream; with a descriptor, its size and digest have to match.
@@ -120,7 +154,7 @@ impl<'a> Ingest<'a> {
             return self.store.open_blob(digest);
         };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        rustix::fs::openat(&self.directory, name, flags, Mode::empty())
+        rustix::fs::openat(&self.session.directory, name, flags, Mode::empty())
             .map(File::from)
             .map_err(|errno| Error::system("open", name, errno))
     }
@@ -143,7 +177,7 @@ impl<'a> Ingest<'a> {
         }
         let below = chain_ids(below);
         let name = self.name_next("layer");
-        make_directory(self.directory.as_fd(), &name)?;
+        make_directory(self.session.directory.as_fd(), &name)?;
         let directory = self.subdirectory(&name)?;
         make_directory(directory.as_fd(), "fs")?;
         let target = open_directory(directory.as_fd(), "fs")?
@@ -219,16 +253,25 @@ impl<'a> Ingest<'a> {
     /// Makes everything staged part of the store; the caller holds the store lock.
     pub(crate) fn commit(mut self) -> Result<()> {
         files::pause::at("store.before-sync");
-        rustix::fs::syncfs(&self.directory).map_err(|errno| Error::system("syncfs", &self.name, errno))?;
+        rustix::fs::syncfs(&self.session.directory)
+            .map_err(|errno| Error::system("syncfs", self.session.path(), errno))?;
         files::pause::at("store.before-blobs");
+        let mut changed = vec!["layers"];
         for (digest, name) in std::mem::take(&mut self.blobs) {
             self.publish(&name, &blob::path(&digest))?;
+            let directory = match digest.algorithm() {
+                Algorithm::Sha256 => "blobs/sha256",
+                Algorithm::Sha512 => "blobs/sha512",
+            };
+            if !changed.contains(&directory) {
+                changed.push(directory);
+            }
         }
         files::pause::at("store.before-layers");
         for (chain, name) in std::mem::take(&mut self.layers) {
             self.publish(&name, &layer::path(&chain))?;
         }
-        for directory in ["blobs/sha256", "blobs/sha512", "layers"] {
+        for directory in changed {
             atomic::fsync_directory(self.store.directory(directory)?)?;
         }
         files::pause::at("store.after-commit");
@@ -237,7 +280,7 @@ impl<'a> Ingest<'a> {
 
     /// Moves something staged to its place, unless another process was first.
     fn publish(&self, name: &str, path: &str) -> Result<()> {
-        let (from, to) = (&self.directory, self.store.root());
+        let (from, to) = (&self.session.directory, self.store.root());
         match rustix::fs::renameat_with(from, name, to, path, RenameFlags::NOREPLACE) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(Error::system("rename", path, errno)),
@@ -256,7 +299,7 @@ impl<'a> Ingest<'a> {
     fn file(&mut self) -> Result<(String, File)> {
         let name = self.name_next("part");
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.directory, &name, flags, Mode::RUSR | Mode::WUSR)
+        let file = rustix::fs::openat(&self.session.directory, &name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| Error::system("create", &name, errno))?;
         Ok((name, file.into()))
     }
@@ -267,7 +310,8 @@ impl<'a> Ingest<'a> {
     }
 
     fn subdirectory(&self, name: &str) -> Result<OwnedFd> {
-        open_directory(self.directory.as_fd(), name)?.ok_or_else(|| Error::system("open", name, Errno::NOENT))
+        open_directory(self.session.directory.as_fd(), name)?
+            .ok_or_else(|| Error::system("open", name, Errno::NOENT))
     }
 
     /// Opens the file system of a layer that is staged or in the store.
@@ -278,15 +322,6 @@ impl<'a> Ingest<'a> {
                 .store
                 .open_at(&format!("{}/fs", layer::path(chain)), OFlags::RDONLY | OFlags::DIRECTORY)?
                 .ok_or_else(|| Error::Missing { what: "layer", name: chain.to_string() }),
-        }
-    }
-}
-
-impl Drop for Ingest<'_> {
-    fn drop(&mut self) {
-        // what cannot be removed now is swept later: the lock ends with us
-        if let Ok(all) = self.store.directory("ingest") {
-            drop(remove_session(self.store, all.as_fd(), &self.name));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! has one. `@<digest>` stands for an image that is known by digest. An image whose last name went to
 //! another one is kept under `refs/_untagged/@<digest>`, where no host can be, until it is pruned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 
 use files::atomic::{self, Durability};
@@ -127,13 +127,20 @@ impl Store {
     /// # Errors
     /// [`Error::System`], [`Error::Files`]; a damaged ref is left out, see [`Store::check`](crate::Store::check).
     pub fn names(&self) -> Result<Vec<Named>> {
-        let mut found = Vec::new();
+        let mut found: Vec<Named> = Vec::new();
         self.walk_refs(&mut String::from("refs"), 0, &mut |path, descriptor| {
             let Some(manifest) = descriptor else { return };
             let Some(id) = image_id(&manifest) else { return };
             let reference = parse_path(path);
             found.push(Named { reference, manifest, id });
         })?;
+        // a crash may leave an image under `_untagged` that has its name still, or again
+        let tagged: HashSet<Digest> = found
+            .iter()
+            .filter(|named| named.reference.is_some())
+            .map(|named| named.manifest.digest)
+            .collect();
+        found.retain(|named| named.reference.is_some() || !tagged.contains(&named.manifest.digest));
         found.sort_by(|a, b| {
             (a.reference.is_none(), &a.reference).cmp(&(b.reference.is_none(), &b.reference))
         });
@@ -248,4 +255,27 @@ fn encode(manifest: &Descriptor, id: &Digest) -> Vec<u8> {
 
 fn image_id(descriptor: &Descriptor) -> Option<Digest> {
     descriptor.annotations.get(IMAGE_ID)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_names() {
+        let digest = format!("@{}", Digest::of(b""));
+        for (path, expected) in [
+            ("docker.io/library/debian/:12", Some("docker.io/library/debian:12".to_owned())),
+            ("localhost:5000/a/b/:x", Some("localhost:5000/a/b:x".to_owned())),
+            (&format!("quay.io/a/{digest}"), Some(format!("quay.io/a{digest}"))),
+            (&format!("_untagged/{digest}"), None),
+            ("docker.io/Bad/:12", None),
+            ("docker.io/a/:.x", None),
+            (":12", None),
+        ] {
+            assert_eq!(parse_path(path).map(|reference| reference.to_string()), expected, "{path}");
+        }
+        let both: Reference = format!("a:1{digest}").parse().unwrap();
+        assert!(matches!(file_name(&both), Err(Error::NotATag { .. })));
+    }
 }

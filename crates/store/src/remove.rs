@@ -9,11 +9,10 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::ingest::sweep;
+use crate::ingest::{Session, sweep};
 use crate::layout::{Store, names_in};
 use crate::lease::Lease;
 use crate::refs::Named;
-use crate::unpack::remove_tree;
 
 /// Whether an image goes although a container uses it or it has names in several repositories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +91,10 @@ impl Store {
             }
         }
         if is_last && user.is_none() {
+            for named in names.iter().filter(|named| named.id == id) {
+                // also what a crash between two names left under the first
+                self.remove_untagged(&named.manifest.digest)?;
+            }
             removed.deleted.push(id);
         }
         self.write_index()?;
@@ -191,28 +194,12 @@ impl Store {
 
     /// Moves a layer out of sight by one rename, then removes its files: a half-removed layer is never seen.
     fn remove_layer(&self, name: &str) -> Result<()> {
-        let ingest = self.directory("ingest")?;
-        let session = format!("removed-{name}");
-        crate::layout::make_directory(ingest.as_fd(), &session)?;
-        let target = format!("ingest/{session}/layer");
-        match rustix::fs::renameat(self.root(), format!("layers/{name}"), self.root(), &target) {
-            Ok(()) => {}
-            // what an interrupted removal left under that name goes first
-            Err(Errno::NOTEMPTY | Errno::EXIST) => {
-                let session = self.directory(&format!("ingest/{session}"))?;
-                remove_tree(self.ownership(), session.as_fd(), "layer")?;
-                rustix::fs::renameat(self.root(), format!("layers/{name}"), self.root(), &target)
-                    .map_err(|errno| Error::system("rename", name, errno))?;
-            }
-            Err(errno) => return Err(Error::system("rename", format!("layers/{name}"), errno)),
-        }
+        let session = Session::create(self)?;
+        let from = format!("layers/{name}");
+        rustix::fs::renameat(self.root(), &from, self.root(), format!("{}/layer", session.path()))
+            .map_err(|errno| Error::system("rename", from, errno))?;
         files::pause::at("store.layer-renamed");
-        let opened = self.directory(&format!("ingest/{session}"))?;
-        remove_tree(self.ownership(), opened.as_fd(), "layer")?;
-        match rustix::fs::unlinkat(&ingest, &session, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(Error::system("rmdir", session, errno)),
-        }
+        session.remove()
     }
 
     fn needed(&self, leases: &[(String, Lease)]) -> Result<Needed> {
