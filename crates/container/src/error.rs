@@ -76,6 +76,52 @@ pub enum Error {
     /// A user namespace map cannot be made.
     #[error("map the container's users")]
     Ids(#[from] idmap::Error),
+    /// A container of that name exists.
+    #[error("the name `{name}` belongs to container `{id}`")]
+    NameInUse {
+        /// The name.
+        name: String,
+        /// The short id of its holder.
+        id: String,
+    },
+    /// There is no such container, or several ids start so.
+    #[error("no container `{name}`")]
+    NoContainer {
+        /// What was asked for.
+        name: String,
+    },
+    /// A container's record cannot be read.
+    #[error("the record of container `{id}` is damaged")]
+    Damaged {
+        /// Its id.
+        id: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A container's files could not be removed.
+    #[error("remove container `{id}`: {reason}")]
+    Remove {
+        /// Its id.
+        id: String,
+        /// What the child said.
+        reason: String,
+    },
+    /// The system refused something.
+    #[error("{action} `{}`", path.display())]
+    System {
+        /// What we tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: rustix::io::Errno,
+    },
+    /// A file of the engine could not be read or written.
+    #[error("the engine's own files")]
+    Files(#[from] files::Error),
+    /// The image could not be found or used.
+    #[error("use the image")]
+    Store(#[from] store::Error),
     /// `--require-all` and at least one protection is not applied in full.
     #[error("`--require-all`: {}", list(.0))]
     Unprotected(Vec<Protection>),
@@ -96,6 +142,7 @@ impl Error {
             Self::Source { path, source } if *source == rustix::io::Errno::NOENT => {
                 Some(format!("create it first: `mkdir -p {}`", path.display()))
             }
+            Self::NameInUse { .. } => Some("choose another name, or remove that container first".to_owned()),
             Self::Ids(_) => Some("`brig doctor` says what is missing and how to mend it".to_owned()),
             Self::Unprotected(_) => Some("`brig doctor` says how to get each protection".to_owned()),
             _ => None,

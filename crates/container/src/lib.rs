@@ -11,17 +11,22 @@
 mod error;
 
 mod capability;
+mod containers;
 mod guard;
 mod host;
 mod kernel_files;
+mod lookup;
+mod names;
 mod options;
 mod profile;
 mod protection;
+mod run;
 pub mod spec;
 pub mod value;
 mod weakening;
 
 pub use capability::{ALL as CAPABILITIES, Word as CapabilityWord, parse as parse_capability};
+pub use containers::{Containers, Record, Reserved};
 pub use error::{Error, Result};
 pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, resolve};
@@ -31,4 +36,5 @@ pub use options::{
 };
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
+pub use run::{Preview, Ready, Site, ownership, prepare, preview};
 pub use weakening::{Weakening, WeakeningKind};

@@ -179,6 +179,14 @@ fn bind(
     };
     let kind = if recursive { "rbind" } else { "bind" };
     let mut mount = mount(&request.target, "bind", path, &[kind]);
+    if request.id_mapped {
+        weakenings.open(
+            WeakeningKind::MountOption,
+            &request.typed,
+            "the host's files there as the host's own users, root too",
+        );
+        mount.options.push(if recursive { "ridmap" } else { "idmap" }.to_owned());
+    }
     mount.options.push(request.propagation.unwrap_or("rprivate").to_owned());
     Ok(mount)
 }

@@ -39,6 +39,8 @@ pub struct MountRequest {
     pub suid: bool,
     /// Device nodes on it work.
     pub dev: bool,
+    /// The container's ids stand for the same ids of the host on it, by an id-mapped mount.
+    pub id_mapped: bool,
     /// `private`, `rslave`, ...; unset means `rprivate`.
     pub propagation: Option<&'static str>,
 }
@@ -50,7 +52,17 @@ impl MountRequest {
     fn new(typed: String, kind: MountKind, target: &str) -> Self {
         let exec = matches!(kind, MountKind::Bind { .. });
         let target = target.to_owned();
-        Self { typed, kind, target, read_only: false, exec, suid: false, dev: false, propagation: None }
+        Self {
+            typed,
+            kind,
+            target,
+            read_only: false,
+            exec,
+            suid: false,
+            dev: false,
+            id_mapped: false,
+            propagation: None,
+        }
     }
 
     /// Applies one option of `-v` or `--tmpfs`; says whether it is one.
@@ -124,7 +136,8 @@ pub fn parse_volume(text: &str) -> Result<MountRequest> {
             "z" | "Z" => return Err(not_yet(LABELS)),
             "bind" => mount.kind = MountKind::Bind { source: source.to_owned(), recursive: false },
             "rbind" | "consistent" | "cached" | "delegated" => {}
-            "O" | "U" | "idmap" | "nocopy" | "copy" => {
+            "idmap" => mount.id_mapped = true,
+            "O" | "U" | "nocopy" | "copy" => {
                 return Err(not_yet("overlay, owner and copy options come with volumes"));
             }
             _ if mount.option(option) => {}

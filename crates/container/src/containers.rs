@@ -1,0 +1,534 @@
+//! Containers on disk: their directories, their names, and which of them live.
+//!
+//! `$ROOT/containers/<id>/` holds what outlives a reboot, `$RUN/c/<id>/alive` is locked by whoever watches
+//! the container. The lock is taken before the directory is made, so a directory whose lock is free has no
+//! watcher; one that was not meant to stay, and whose process is gone, is then removed by the next command
+//! (design section 5). A killed engine leaves nothing else behind.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use files::atomic::{self, Durability};
+use files::lock::{self, Lock};
+use idmap::{NamespaceRequest, in_user_namespace};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
+use serde::{Deserialize, Serialize};
+use store::{Ownership, Store};
+
+use crate::error::{Error, Result};
+use crate::protection::Protection;
+use crate::value::name::{ContainerId, Name};
+use crate::weakening::Weakening;
+
+/// File in a container's directory: what it is.
+const RECORD: &str = "config.json";
+/// Most bytes of it.
+const MAX_RECORD: u64 = 4 << 20;
+/// File in a container's run-time directory, locked while somebody watches the container.
+const ALIVE: &str = "alive";
+
+/// What is kept about a container, beside its specification.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// The image as it was named.
+    pub image: String,
+    /// The image's id.
+    pub image_id: String,
+    /// When it was created, in seconds since 1970.
+    pub created: i64,
+    /// Whether it is removed when it ends.
+    pub remove: bool,
+    /// The program and its words.
+    pub command: Vec<String>,
+    /// The signal that asks it to stop.
+    pub stop_signal: i32,
+    /// Its labels: the person's only, the image's are the image's.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// What was opened.
+    pub weakenings: Vec<Weakening>,
+    /// Which protections are in force.
+    pub protections: Vec<Protection>,
+}
+
+/// The containers of one store.
+#[derive(Debug)]
+pub struct Containers<'a> {
+    store: &'a Store,
+    containers: OwnedFd,
+    names: OwnedFd,
+    run: OwnedFd,
+    runroot: OwnedFd,
+    run_path: PathBuf,
+}
+
+/// A container that this process made and watches.
+#[derive(Debug)]
+pub struct Reserved {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its directory below the store.
+    pub directory: OwnedFd,
+    /// Path of that directory, for the sources of bind mounts.
+    pub path: PathBuf,
+    /// Its run-time directory.
+    pub run: OwnedFd,
+    name: Option<Name>,
+    // Held for as long as the container is watched.
+    _alive: Lock,
+}
+
+fn system(action: &'static str, object: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Error {
+    let path = object.into();
+    move |source| Error::System { action, path, source }
+}
+
+fn directory(parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(system("make directory", name)(errno)),
+    }
+    open(parent, name).map_err(system("open", name))
+}
+
+fn open(parent: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+impl<'a> Containers<'a> {
+    /// Opens the containers of a store; `runroot` is made if it is missing (its parent is not).
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn open(store: &'a Store, runroot: &Path) -> Result<Self> {
+        let run = match rustix::fs::mkdir(runroot, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => files::open_directory(runroot)?,
+            Err(errno) => return Err(system("make directory", runroot)(errno)),
+        };
+        let stat = rustix::fs::fstat(&run).map_err(system("stat", runroot))?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+            return Err(system("use (it is not private to you)", runroot)(Errno::ACCESS));
+        }
+        Ok(Self {
+            store,
+            containers: directory(store.root(), "containers")?,
+            names: directory(store.root(), "names")?,
+            run: directory(run.as_fd(), "c")?,
+            runroot: run,
+            run_path: runroot.to_owned(),
+        })
+    }
+
+    /// The run-time directory that [`Self::open`] was given.
+    #[must_use]
+    pub fn runroot(&self) -> &Path {
+        &self.run_path
+    }
+
+    /// A directory of the engine's beside the containers', made if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn runtime_directory(&self, name: &str) -> Result<OwnedFd> {
+        directory(self.runroot.as_fd(), name)
+    }
+
+    /// Makes a container's directories under a new id and reserves its name.
+    ///
+    /// # Errors
+    /// [`Error::NameInUse`], [`Error::System`].
+    pub fn reserve(&self, name: Option<&Name>) -> Result<Reserved> {
+        let id = ContainerId::from_bytes(random()?);
+        let run = directory(self.run.as_fd(), id.as_str())?;
+        let alive = lock::exclusive(lock::open(&run, ALIVE)?)?;
+        rustix::fs::mkdirat(&self.containers, id.as_str(), Mode::RWXU)
+            .map_err(system("make directory", id.as_str()))?;
+        files::pause::at("container.reserved");
+        let opened = open(self.containers.as_fd(), id.as_str()).map_err(system("open", id.as_str()))?;
+        let path = self.store.path().join("containers").join(id.as_str());
+        let mut reserved = Reserved { id, directory: opened, path, run, name: None, _alive: alive };
+        if let Some(name) = name {
+            if let Err(error) = self.take_name(name, &reserved.id) {
+                self.remove(reserved)?;
+                return Err(error);
+            }
+            reserved.name = Some(name.clone());
+        }
+        Ok(reserved)
+    }
+
+    /// `symlink(2)` reserves: of two that ask for one name, one gets it. A name left by a dead container
+    /// that was not meant to stay is taken over.
+    fn take_name(&self, name: &Name, id: &ContainerId) -> Result<()> {
+        for attempt in 0..2 {
+            match rustix::fs::symlinkat(format!("../containers/{id}"), &self.names, name.as_str()) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(system("reserve name", name.as_str())(errno)),
+            }
+            let Some(holder) = self.holder(name.as_str())? else { continue };
+            if attempt > 0 || !self.sweep_one(&holder)? {
+                return Err(Error::NameInUse { name: name.to_string(), id: holder.short().to_owned() });
+            }
+        }
+        Err(Error::NameInUse { name: name.to_string(), id: "another one".to_owned() })
+    }
+
+    /// The container that a name points to.
+    fn holder(&self, name: &str) -> Result<Option<ContainerId>> {
+        match rustix::fs::readlinkat(&self.names, name, Vec::new()) {
+            Ok(target) => Ok(target
+                .to_str()
+                .ok()
+                .and_then(|target| target.strip_prefix("../containers/"))
+                .and_then(ContainerId::parse)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(system("read name", name)(errno)),
+        }
+    }
+
+    /// Finds a container by name, id, or the unambiguous start of an id.
+    ///
+    /// # Errors
+    /// [`Error::NoContainer`], [`Error::System`].
+    pub fn find(&self, text: &str) -> Result<ContainerId> {
+        if let Ok(name) = Name::new(text)
+            && let Some(id) = self.holder(name.as_str())?
+        {
+            return Ok(id);
+        }
+        let mut found =
+            self.ids()?.into_iter().filter(|id| !text.is_empty() && id.as_str().starts_with(text));
+        match (found.next(), found.next()) {
+            (Some(id), None) => Ok(id),
+            _ => Err(Error::NoContainer { name: text.to_owned() }),
+        }
+    }
+
+    /// Reads what is kept about a container; `None` for one that is half made.
+    ///
+    /// # Errors
+    /// [`Error::System`], [`Error::Files`]; a record that cannot be read is an error.
+    pub fn record(&self, id: &ContainerId) -> Result<Option<Record>> {
+        let found = match open(self.containers.as_fd(), id.as_str()) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(system("open", id.as_str())(errno)),
+        };
+        let Some(bytes) = files::root::read_bounded(&found, RECORD, MAX_RECORD)? else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| Error::Damaged { id: id.to_string(), source })
+    }
+
+    /// Removes a container that this process made.
+    ///
+    /// Goes on after an error and reports the first; what is left is removed by the next sweep.
+    ///
+    /// # Errors
+    /// [`Error::System`], [`Error::Files`], [`Error::Ids`].
+    pub fn remove(&self, reserved: Reserved) -> Result<()> {
+        let named = match &reserved.name {
+            Some(name) => self.drop_name(name.as_str(), &reserved.id),
+            None => Ok(()),
+        };
+        let id = reserved.id.clone();
+        drop(reserved.directory);
+        drop(reserved.run);
+        files::pause::at("container.removing");
+        let removed = self.remove_files(&id);
+        let run = files::remove_tree(&self.run, id.as_str()).map(drop).map_err(Error::from);
+        named.and(removed).and(run)
+    }
+
+    /// Lets a container that stays go unwatched.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn leave(&self, reserved: Reserved) -> Result<()> {
+        let id = reserved.id.clone();
+        drop(reserved);
+        files::remove_tree(&self.run, id.as_str())?;
+        Ok(())
+    }
+
+    /// Takes a name away if it is still this container's.
+    fn drop_name(&self, name: &str, id: &ContainerId) -> Result<()> {
+        if self.holder(name)?.as_ref() != Some(id) {
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(&self.names, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(system("remove name", name)(errno)),
+        }
+    }
+
+    fn remove_files(&self, id: &ContainerId) -> Result<()> {
+        match (files::remove_tree(&self.containers, id.as_str()), self.store.ownership()) {
+            (Ok(_), _) => Ok(()),
+            // Files of the container belong to subordinate ids, or lie in directories that only root of the
+            // user namespace can empty.
+            (Err(_), Ownership::Mapped { uid, gid }) => {
+                let request = NamespaceRequest { uid, gid, also_new: 0, answer_limit: 4096 };
+                let outcome = in_user_namespace(&request, || {
+                    match files::remove_tree(&self.containers, id.as_str()) {
+                        Ok(_) => (0, Vec::new()),
+                        Err(error) => (1, error.to_string().into_bytes()),
+                    }
+                })?;
+                match outcome.answer.is_empty() {
+                    true => Ok(()),
+                    false => Err(Error::Remove {
+                        id: id.to_string(),
+                        reason: String::from_utf8_lossy(&outcome.answer).into_owned(),
+                    }),
+                }
+            }
+            (Err(error), Ownership::Kept) => Err(error.into()),
+        }
+    }
+
+    /// The ids of all containers, in no order.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn ids(&self) -> Result<Vec<ContainerId>> {
+        let mut ids = Vec::new();
+        for entry in Dir::read_from(&self.containers).map_err(system("list", "containers"))? {
+            let entry = entry.map_err(system("list", "containers"))?;
+            ids.extend(entry.file_name().to_str().ok().and_then(ContainerId::parse));
+        }
+        Ok(ids)
+    }
+
+    /// Whether somebody watches a container or its process still runs.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn is_alive(&self, id: &ContainerId) -> Result<bool> {
+        let run = match open(self.run.as_fd(), id.as_str()) {
+            Ok(run) => run,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(errno) => return Err(system("open", id.as_str())(errno)),
+        };
+        match lock::is_held(&run, ALIVE) {
+            Ok(true) => Ok(true),
+            Ok(false) => Ok(process_runs(run.as_fd())),
+            Err(error) if error.is_missing() => Ok(process_runs(run.as_fd())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes every container that nobody watches, whose process is gone and that was not meant to stay.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// As [`Self::is_alive`] and [`Self::remove`]; a container that cannot be removed does not stop the rest.
+    pub fn sweep(&self) -> Result<usize> {
+        let mut removed = 0;
+        let mut first = None;
+        for id in self.ids()? {
+            match self.sweep_one(&id) {
+                Ok(gone) => removed += usize::from(gone),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        first.map_or(Ok(removed), Err)
+    }
+
+    fn sweep_one(&self, id: &ContainerId) -> Result<bool> {
+        if self.is_alive(id)? {
+            return Ok(false);
+        }
+        let record = self.record(id)?;
+        if record.as_ref().is_some_and(|record| !record.remove) {
+            return Ok(false);
+        }
+        if let Some(name) = record.and_then(|record| record.name) {
+            self.drop_name(&name, id)?;
+        } else {
+            self.drop_names_of(id)?;
+        }
+        self.remove_files(id)?;
+        files::remove_tree(&self.run, id.as_str())?;
+        Ok(true)
+    }
+
+    /// A container that died before its record was written may have a name already.
+    fn drop_names_of(&self, id: &ContainerId) -> Result<()> {
+        for entry in Dir::read_from(&self.names).map_err(system("list", "names"))? {
+            let entry = entry.map_err(system("list", "names"))?;
+            if let Ok(name) = entry.file_name().to_str()
+                && name != "."
+                && name != ".."
+            {
+                self.drop_name(name, id)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reserved {
+    /// Writes what is kept about the container. It is whole for every reader; a power cut may lose it, and
+    /// with it the container, which is then swept.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn write_record(&self, record: &Record) -> Result<()> {
+        self.write_json(RECORD, record)
+    }
+
+    /// Writes a value into the container's directory.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let bytes = serde_json::to_vec(value).expect("strings, numbers and maps with string keys");
+        atomic::write(self.directory.as_fd(), name, &bytes, 0o600, Durability::Volatile)?;
+        Ok(())
+    }
+}
+
+/// Whether the process that the runtime recorded is still the one with that number.
+fn process_runs(run: BorrowedFd<'_>) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct State {
+        pid: i32,
+        start_time: u64,
+    }
+    let Ok(Some(bytes)) = files::root::read_bounded(run, "state.json", 64 << 20) else { return false };
+    let Ok(state) = serde_json::from_slice::<State>(&bytes) else { return false };
+    state.pid > 0 && start_time(state.pid) == Some(state.start_time)
+}
+
+/// Field 22 of `/proc/<pid>/stat`: clock ticks after boot.
+fn start_time(pid: i32) -> Option<u64> {
+    let proc = files::procfs::Procfs::host().ok()?;
+    let bytes = proc.read(format!("{pid}/stat"), 4096).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (_, fields) = text.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let length = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty())
+        .map_err(system("read", "getrandom(2)"))?;
+    if length == bytes.len() { Ok(bytes) } else { Err(system("read", "getrandom(2)")(Errno::IO)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(base: &Path) -> Store {
+        Store::open(&base.join("root"), Ownership::Kept).unwrap()
+    }
+
+    fn record(reserved: &Reserved, remove: bool) -> Record {
+        Record {
+            id: reserved.id.to_string(),
+            name: reserved.name.as_ref().map(ToString::to_string),
+            image: "x".into(),
+            image_id: "sha256:0".into(),
+            created: 0,
+            remove,
+            command: vec!["true".into()],
+            stop_signal: 15,
+            labels: std::collections::BTreeMap::new(),
+            weakenings: vec![],
+            protections: vec![],
+        }
+    }
+
+    /// What `kill -9` leaves: the directories without the lock.
+    fn kill(reserved: Reserved) -> ContainerId {
+        let id = reserved.id.clone();
+        drop(reserved);
+        id
+    }
+
+    #[test]
+    fn a_name_belongs_to_one() {
+        let base = testkit::TempDir::new();
+        let store = store(base.path());
+        let containers = Containers::open(&store, &base.path().join("run")).unwrap();
+        let name = Name::new("web").unwrap();
+        let first = containers.reserve(Some(&name)).unwrap();
+        assert!(matches!(containers.reserve(Some(&name)), Err(Error::NameInUse { .. })));
+        assert_eq!(containers.ids().unwrap(), std::slice::from_ref(&first.id));
+        assert_eq!(containers.find("web").unwrap(), first.id);
+        assert_eq!(containers.find(first.id.short()).unwrap(), first.id);
+        assert!(containers.find("other").is_err());
+        containers.remove(first).unwrap();
+        assert_eq!(containers.ids().unwrap(), []);
+        containers.reserve(Some(&name)).unwrap();
+    }
+
+    #[test]
+    fn a_sweep_spares_the_living_and_what_stays() {
+        let base = testkit::TempDir::new();
+        let store = store(base.path());
+        let containers = Containers::open(&store, &base.path().join("run")).unwrap();
+        let living = containers.reserve(None).unwrap();
+        let half_made = kill(containers.reserve(Some(&Name::new("half").unwrap())).unwrap());
+        let reserved = containers.reserve(Some(&Name::new("gone").unwrap())).unwrap();
+        reserved.write_record(&record(&reserved, true)).unwrap();
+        std::fs::create_dir_all(reserved.path.join("upper/a/b")).unwrap();
+        let gone = kill(reserved);
+        let reserved = containers.reserve(Some(&Name::new("stays").unwrap())).unwrap();
+        reserved.write_record(&record(&reserved, false)).unwrap();
+        let stays = kill(reserved);
+        assert_eq!(containers.sweep().unwrap(), 2);
+        let mut left = containers.ids().unwrap();
+        left.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        let mut expected = vec![living.id.clone(), stays];
+        expected.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        assert_eq!(left, expected);
+        assert!(!containers.is_alive(&half_made).unwrap() && !containers.is_alive(&gone).unwrap());
+        assert!(containers.find("half").is_err() && containers.find("gone").is_err());
+        assert_eq!(containers.sweep().unwrap(), 0);
+    }
+
+    #[test]
+    fn the_name_of_a_dead_container_is_taken_over() {
+        let base = testkit::TempDir::new();
+        let store = store(base.path());
+        let containers = Containers::open(&store, &base.path().join("run")).unwrap();
+        let name = Name::new("web").unwrap();
+        let reserved = containers.reserve(Some(&name)).unwrap();
+        reserved.write_record(&record(&reserved, true)).unwrap();
+        kill(reserved);
+        let next = containers.reserve(Some(&name)).unwrap();
+        assert_eq!(containers.ids().unwrap(), std::slice::from_ref(&next.id));
+    }
+
+    #[test]
+    fn a_container_whose_process_runs_is_alive_without_a_watcher() {
+        let base = testkit::TempDir::new();
+        let store = store(base.path());
+        let containers = Containers::open(&store, &base.path().join("run")).unwrap();
+        let reserved = containers.reserve(None).unwrap();
+        let pid = std::process::id();
+        let start = start_time(i32::try_from(pid).unwrap()).unwrap();
+        let path = base.path().join("run/c").join(reserved.id.as_str()).join("state.json");
+        std::fs::write(&path, format!(r#"{{"pid":{pid},"startTime":{start}}}"#)).unwrap();
+        let id = kill(reserved);
+        assert!(containers.is_alive(&id).unwrap());
+        std::fs::write(&path, format!(r#"{{"pid":{pid},"startTime":{}}}"#, start + 1)).unwrap();
+        assert!(!containers.is_alive(&id).unwrap());
+    }
+}

@@ -1,0 +1,318 @@
+//! One container in the foreground: from an image's name to an exit code, and nothing left behind.
+//!
+//! The order matters to whoever kills us in between: the run-time lock, then the directory, then the name,
+//! then the hold on the image; taken down in reverse. Until the record is written a container counts as one
+//! that was not meant to stay.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use idmap::allocate::{self, Claim, Pool};
+use idmap::{Map, Span, Subordinate};
+use oci::Reference;
+use oci::image::Platform;
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use store::{Image, Ownership, Snapshot, Store};
+
+use crate::containers::{Containers, Record, Reserved};
+use crate::error::{Error, Result};
+use crate::host::{Host, IdSource};
+use crate::options::Options;
+use crate::spec::{self, Configured, EngineFiles};
+use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
+use crate::value::name::ContainerId;
+use crate::value::user::Accounts;
+use crate::{lookup, names};
+
+/// Most bytes of the image's account files and of the host's `resolv.conf` that are read.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Where containers are run.
+#[derive(Debug)]
+pub struct Site<'a> {
+    /// The images.
+    pub store: &'a Store,
+    /// The containers.
+    pub containers: &'a Containers<'a>,
+    /// The running program, which the built-in image is made of.
+    pub binary: BorrowedFd<'a>,
+    /// The caller's environment.
+    pub environment: Vec<(String, String)>,
+    /// The host's configuration directory, usually `/etc`.
+    pub etc: &'a Path,
+}
+
+/// A container that is ready to start.
+#[derive(Debug)]
+pub struct Ready {
+    reserved: Reserved,
+    snapshot: Snapshot,
+    claim: Option<Claim>,
+    interactive: bool,
+    remove: bool,
+    /// Its specification and what should be known about it.
+    pub configured: Configured,
+}
+
+/// What `--dry-run` prints.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The specification and what should be known about it.
+    pub configured: Configured,
+    /// The image's id.
+    pub image_id: String,
+    /// How many layers it has.
+    pub layers: usize,
+}
+
+/// How the files of a store belong to this user, and where the ids of his containers come from.
+///
+/// # Errors
+/// [`Error::Ids`] where the files of subordinate ids cannot be read.
+pub fn ownership(etc: &Path) -> Result<(Ownership, IdSource)> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    if user == 0 {
+        return Ok((Ownership::Kept, IdSource::Range(Span { start: 0, count: 0 })));
+    }
+    let own = Subordinate::for_user(etc, user)?;
+    if !own.is_usable() {
+        let name = own.name.unwrap_or_else(|| user.to_string());
+        let reason = format!("`{name}` has no subordinate ids, so only one id exists inside");
+        let ownership = Ownership::Mapped { uid: Map::single(0, user)?, gid: Map::single(0, group)? };
+        return Ok((ownership, IdSource::Single(reason)));
+    }
+    let ownership = Ownership::Mapped {
+        uid: Map::rootless(user, &own.uids, u32::MAX - 1)?,
+        gid: Map::rootless(group, &own.gids, u32::MAX - 1)?,
+    };
+    Ok((ownership, IdSource::Subordinate { uids: own.uids, gids: own.gids }))
+}
+
+/// Finds the image, makes the container's directories, builds its specification.
+///
+/// # Errors
+/// Whatever is wrong with image, options or host; nothing is left behind then.
+pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -> Result<Ready> {
+    let lock = site.store.shared()?;
+    let found = find(site, image)?;
+    let snapshot = site.store.prepare(&found)?;
+    let reserved = site.containers.reserve(options.name.as_ref())?;
+    let held = store::hold(reserved.directory.as_fd(), &found).map_err(Error::from);
+    drop(lock);
+    let made = held.and_then(|()| make(site, image, &found, options, ids, &snapshot, &reserved));
+    match made {
+        Ok((configured, claim)) => Ok(Ready {
+            reserved,
+            snapshot,
+            claim,
+            interactive: options.interactive,
+            remove: options.remove,
+            configured,
+        }),
+        Err(error) => {
+            // The first error is the one to tell; what could not be removed is swept later.
+            drop(site.containers.remove(reserved));
+            Err(error)
+        }
+    }
+}
+
+/// Builds the specification and makes nothing.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn preview(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -> Result<Preview> {
+    let _lock = site.store.shared()?;
+    let found = find(site, image)?;
+    let snapshot = site.store.prepare(&found)?;
+    let id = ContainerId::from_bytes([0; 32]);
+    let ids = match ids {
+        // The range is claimed at the start; the first of the pool stands for it.
+        IdSource::Range(_) => IdSource::Range(Span { start: allocate::DEFAULT_START, count: DEFAULT_SIZE }),
+        other => other,
+    };
+    let directory = site.store.path().join("containers").join(id.as_str());
+    let configured = configure(site, &found, options, ids, &snapshot, &id, &engine_files(&directory))?;
+    Ok(Preview { configured, image_id: found.id.to_string(), layers: found.layers.len() })
+}
+
+fn find(site: &Site<'_>, text: &str) -> Result<Image> {
+    let found = match text.parse::<Reference>() {
+        Ok(reference) if store::is_hello(&reference) => {
+            site.store.resolve_or_hello(&reference, site.binary)?
+        }
+        _ => site.store.find(text)?,
+    };
+    let (platform, configuration) = (Platform::host(), &found.configuration);
+    if configuration.architecture != platform.architecture || configuration.os != platform.os {
+        return Err(Error::Image {
+            field: "architecture",
+            value: format!("{}/{}", configuration.os, configuration.architecture),
+            reason: format!("this machine is {}/{}", platform.os, platform.architecture),
+        });
+    }
+    Ok(found)
+}
+
+fn make(
+    site: &Site<'_>,
+    name: &str,
+    image: &Image,
+    options: &Options,
+    ids: IdSource,
+    snapshot: &Snapshot,
+    reserved: &Reserved,
+) -> Result<(Configured, Option<Claim>)> {
+    store::create_upper(reserved.directory.as_fd(), snapshot)?;
+    let (ids, claim) = claim(site, options, ids, &reserved.id)?;
+    let files = engine_files(&reserved.path);
+    let made = configure(site, image, options, ids, snapshot, &reserved.id, &files).and_then(|configured| {
+        write_files(site, options, &configured, reserved.directory.as_fd())?;
+        reserved.write_json("spec.json", &configured.spec)?;
+        reserved.write_record(&record(name, image, options, &configured, &reserved.id))?;
+        Ok(configured)
+    });
+    match (made, claim) {
+        (Ok(configured), claim) => Ok((configured, claim)),
+        (Err(error), Some(claim)) => {
+            // As above: the first error counts.
+            drop(claim.release(claims(site)?.as_fd()));
+            Err(error)
+        }
+        (Err(error), None) => Err(error),
+    }
+}
+
+fn configure(
+    site: &Site<'_>,
+    image: &Image,
+    options: &Options,
+    ids: IdSource,
+    snapshot: &Snapshot,
+    id: &ContainerId,
+    files: &EngineFiles,
+) -> Result<Configured> {
+    let read = |path| lookup::read(&snapshot.lower, path, MAX_FILE).map(Option::unwrap_or_default);
+    let accounts = Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?)?;
+    let own = vec![site.store.path().to_owned(), site.containers.runroot().to_owned()];
+    let host = Host::gather(options, ids, site.environment.clone(), own)?;
+    let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
+    spec::build(id, image, options, &host, Some(files))
+}
+
+/// A range of ids of the container's own, where root asks for one.
+fn claim(
+    site: &Site<'_>,
+    options: &Options,
+    ids: IdSource,
+    id: &ContainerId,
+) -> Result<(IdSource, Option<Claim>)> {
+    let request = &options.namespaces;
+    let size = match (&ids, &request.user) {
+        (IdSource::Range(_), UserNamespace::Default)
+            if request.uid_map.is_empty() && request.gid_map.is_empty() =>
+        {
+            DEFAULT_SIZE
+        }
+        (IdSource::Range(_), UserNamespace::Auto { size }) => *size,
+        _ => return Ok((ids, None)),
+    };
+    let pool = Pool::of_host(site.etc)?;
+    let directory = claims(site)?;
+    let is_alive = |owner: &str| {
+        // An owner that cannot be looked at may be alive: his range stays his.
+        ContainerId::parse(owner).is_some_and(|owner| site.containers.is_alive(&owner).unwrap_or(true))
+    };
+    let claim = allocate::claim(directory.as_fd(), &pool, id.as_str(), size, is_alive)?;
+    Ok((IdSource::Range(claim.span()), Some(claim)))
+}
+
+fn claims(site: &Site<'_>) -> Result<OwnedFd> {
+    site.containers.runtime_directory("ids")
+}
+
+fn engine_files(directory: &Path) -> EngineFiles {
+    EngineFiles {
+        hosts: directory.join("hosts"),
+        host_name: directory.join("hostname"),
+        resolver: directory.join("resolv.conf"),
+    }
+}
+
+/// Writes the three files, owned by the container's root so that he may edit them.
+fn write_files(
+    site: &Site<'_>,
+    options: &Options,
+    configured: &Configured,
+    directory: BorrowedFd<'_>,
+) -> Result<()> {
+    let resolver = host_resolver(site.etc);
+    let host_name = &configured.host_name;
+    let texts: [(&str, Vec<u8>); 3] = [
+        ("hosts", names::hosts(host_name, &options.names).into_bytes()),
+        ("hostname", format!("{host_name}\n").into_bytes()),
+        ("resolv.conf", names::resolver(options.namespaces.network, &resolver, &options.names)),
+    ];
+    let root = configured.maps.as_ref().and_then(|(uids, gids)| Some((uids.to_host(0)?, gids.to_host(0)?)));
+    let is_root = rustix::process::geteuid().is_root();
+    for (name, text) in texts {
+        let fail = |source| Error::System { action: "write", path: PathBuf::from(name), source };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644)).map_err(fail)?;
+        files::write_all(&file, &text)?;
+        // Whatever the caller's umask.
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).map_err(fail)?;
+        if let Some((uid, gid)) = root
+            && is_root
+        {
+            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
+/// The host's `resolv.conf`; nothing where it cannot be read.
+fn host_resolver(etc: &Path) -> Vec<u8> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, etc.join("resolv.conf"), flags, Mode::empty())
+        .ok()
+        .and_then(|file| files::read_all(&file, MAX_FILE).ok())
+        .unwrap_or_default()
+}
+
+fn record(name: &str, image: &Image, options: &Options, configured: &Configured, id: &ContainerId) -> Record {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    Record {
+        id: id.to_string(),
+        name: options.name.as_ref().map(ToString::to_string),
+        image: name.to_owned(),
+        image_id: image.id.to_string(),
+        created: now.tv_sec,
+        remove: options.remove,
+        command: configured.spec.process.as_ref().map(|process| process.args.clone()).unwrap_or_default(),
+        stop_signal: configured.stop_signal,
+        labels: options.labels.iter().cloned().collect(),
+        weakenings: configured.weakenings.clone(),
+        protections: configured.protections.clone(),
+    }
+}
+
+impl Ready {
+    /// The container's id.
+    #[must_use]
+    pub fn id(&self) -> &ContainerId {
+        &self.reserved.id
+    }
+
+    /// Gives the container up before its start.
+    ///
+    /// # Errors
+    /// As [`Containers::remove`].
+    pub fn discard(self, site: &Site<'_>) -> Result<()> {
+        let released = match self.claim {
+            Some(claim) => claim.release(claims(site)?.as_fd()).map_err(Error::from),
+            None => Ok(()),
+        };
+        site.containers.remove(self.reserved).and(released)
+    }
+}
