@@ -152,7 +152,7 @@ impl Layout {
 /// Reads a file of an image's top layer.
 pub(crate) fn top_file(store: &Store, image: &store::Image, name: &str) -> Option<Vec<u8>> {
     let snapshot = store.prepare(image).unwrap();
-    files::root::read_bounded(&snapshot.lower[0], name, 1 << 20).unwrap()
+    files::root::read_bounded(&snapshot.lower[0], name, 8 << 20).unwrap()
 }
 
 /// Nothing is inconsistent, all content has its digest, and no operation left anything.
@@ -181,6 +181,12 @@ pub(crate) fn child(arguments: &[String]) {
         }
         "remove" => {
             drop(open(path(1)).remove(&arguments[2], store::Force::No));
+        }
+        // for `strace`: what the run path costs
+        "prepare" => {
+            let store = open(path(1));
+            let _lock = store.shared().unwrap();
+            store.prepare(&store.resolve(&reference(&arguments[2])).unwrap()).unwrap();
         }
         "rootless" => crate::rootless::as_user(path(1)),
         other => panic!("no operation {other}"),

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("removal_by_id", removal_by_id),
     ("hello_is_made_once", hello_is_made_once),
     ("snapshots", snapshots),
+    ("privileged_snapshots_make_an_overlay", privileged_snapshots_make_an_overlay),
     ("stores_are_private_and_versioned", stores_are_private_and_versioned),
 ];
 
@@ -126,15 +127,19 @@ fn removal_by_id() {
 fn hello_is_made_once() {
     let (directory, store) = fixture::store();
     let program = directory.join("brig");
-    fs::write(&program, vec![7; 100_001]).unwrap();
+    fs::write(&program, vec![7; 4_000_001]).unwrap();
     let open = || fs::File::open(&program).unwrap();
     let name = reference("hello");
     assert!(store::is_hello(&name) && store::is_hello(&reference("localhost/hello")));
     assert!(!store::is_hello(&reference("hello:1")) && !store::is_hello(&reference("a/hello")));
+    let start = std::time::Instant::now();
     let first = store.resolve_or_hello(&name, open().as_fd()).unwrap();
-    assert_eq!(top_file(&store, &first, "hello").unwrap(), vec![7; 100_001]);
+    println!("  made in {:?}", start.elapsed());
+    assert_eq!(top_file(&store, &first, "hello").unwrap(), vec![7; 4_000_001]);
     assert_eq!(first.configuration.config.entrypoint, ["/hello"]);
+    let start = std::time::Instant::now();
     let again = store.resolve_or_hello(&name, open().as_fd()).unwrap();
+    println!("  a hit took {:?}", start.elapsed());
     assert_eq!(again.descriptor.digest, first.descriptor.digest);
     assert_eq!(store.resolve(&name).unwrap().id, first.id);
     // another binary, another image; the old one is no one's
@@ -172,6 +177,52 @@ fn snapshots() {
     let upper = store::create_upper(files::open_directory(&container).unwrap().as_fd(), &snapshot).unwrap();
     assert_eq!(fixture::mode(&container.join("upper")), 0o755);
     drop(upper);
+}
+
+/// The mount is never attached: it ends with its descriptor.
+fn privileged_snapshots_make_an_overlay() {
+    testkit::needs!(root, overlay, kernel(6, 13));
+    let (directory, store) = fixture::store();
+    let layout = fixture::Layout::new(directory.join("layout"));
+    let low = [
+        ("./", &b""[..]),
+        ("a", b"low"),
+        ("b", b"low"),
+        ("hidden/", b""),
+        ("hidden/x", b""),
+        ("dir/", b""),
+        ("dir/x", b"1"),
+    ];
+    let high = [
+        ("a", &b"high"[..]),
+        (".wh.b", b""),
+        ("hidden/", b""),
+        ("hidden/.wh..wh..opq", b""),
+        ("dir/", b""),
+        ("dir/y", b""),
+    ];
+    layout.write_index(&[("x:1", &layout.image(&[fixture::tar(&low), fixture::tar(&high)]))]);
+    layout.load(&store).unwrap();
+    let snapshot = store.prepare(&store.find("x:1").unwrap()).unwrap();
+    let container = directory.join("container");
+    fs::create_dir(&container).unwrap();
+    let upper = store::create_upper(files::open_directory(&container).unwrap().as_fd(), &snapshot).unwrap();
+    let overlay = rustix::mount::fsopen("overlay", rustix::mount::FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+    for lower in &snapshot.lower {
+        rustix::mount::fsconfig_set_fd(overlay.as_fd(), "lowerdir+", lower.as_fd()).unwrap();
+    }
+    rustix::mount::fsconfig_set_fd(overlay.as_fd(), "upperdir", upper.upper.as_fd()).unwrap();
+    rustix::mount::fsconfig_set_fd(overlay.as_fd(), "workdir", upper.work.as_fd()).unwrap();
+    rustix::mount::fsconfig_create(overlay.as_fd()).unwrap();
+    let flags = rustix::mount::FsMountFlags::FSMOUNT_CLOEXEC;
+    let root =
+        rustix::mount::fsmount(overlay.as_fd(), flags, rustix::mount::MountAttrFlags::empty()).unwrap();
+    let read = |name: &str| files::root::read_bounded(&root, name, 10).unwrap();
+    assert_eq!(read("a").unwrap(), b"high");
+    assert_eq!(read("b"), None);
+    assert_eq!(read("hidden/x"), None);
+    assert_eq!(read("dir/x").unwrap(), b"1");
+    assert_eq!(read("dir/y").unwrap(), b"");
 }
 
 fn stores_are_private_and_versioned() {
