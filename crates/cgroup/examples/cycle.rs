@@ -17,9 +17,10 @@ fn cpu() -> i64 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rounds = std::env::args().nth(1).map_or(Ok(100), |rounds| rounds.parse::<usize>())?;
-    let devices = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, -1)].map(|(major, minor)| {
-        format!(r#"{{"allow":true,"type":"c","major":{major},"minor":{minor},"access":"rwm"}}"#)
-    });
+    let devices =
+        [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, -1)].map(|(major, minor)| {
+            format!(r#"{{"allow":true,"type":"c","major":{major},"minor":{minor},"access":"rwm"}}"#)
+        });
     let json = format!(
         r#"{{"pids":{{"limit":1024}},"devices":[{{"allow":false,"access":"rwm"}},{}]}}"#,
         devices.join(",")
@@ -48,6 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             driver: Driver::Filesystem,
             rootless: false,
             shared: false,
+            systemd: None,
             hierarchies: Hierarchies::Needed,
             controllers: Controllers::NONE,
         };

@@ -10,6 +10,7 @@ use crate::directory::Directory;
 use crate::error::{Unapplied, permission_hint};
 use crate::layout::Version;
 use crate::plan::plan;
+use crate::systemd::Property;
 use crate::{Controller, Controllers, Error, Result, Warning};
 
 /// Who makes the cgroup.
@@ -62,6 +63,10 @@ impl Member {
 pub struct Cgroup {
     pub(crate) driver: Driver,
     pub(crate) unit: Option<String>,
+    /// The socket of the bus that the unit's systemd is on.
+    pub(crate) bus: Option<String>,
+    /// What systemd was told when the unit was made.
+    pub(crate) told: Vec<Property>,
     pub(crate) rootless: bool,
     pub(crate) shared: bool,
     pub(crate) members: Vec<Member>,
@@ -77,6 +82,8 @@ pub struct Saved {
     driver: Driver,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unit: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bus: Option<String>,
     #[serde(default)]
     rootless: bool,
     #[serde(default)]
@@ -116,6 +123,7 @@ impl Cgroup {
         Saved {
             driver: self.driver,
             unit: self.unit.clone(),
+            bus: self.bus.clone(),
             rootless: self.rootless,
             shared: self.shared,
             v1: self.v1_controllers,
@@ -136,6 +144,8 @@ impl Cgroup {
         Ok(Self {
             driver: saved.driver,
             unit: saved.unit.clone(),
+            bus: saved.bus.clone(),
+            told: Vec::new(),
             rootless: saved.rootless,
             shared: saved.shared,
             members,
@@ -215,7 +225,7 @@ impl Cgroup {
     pub fn apply(&self, resources: &Resources, strictness: Strictness) -> Result<Vec<Warning>> {
         let version = |controller| if self.is_v1(controller) { Version::V1 } else { Version::V2 };
         let steps = plan(resources, version)?;
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<Warning> = self.tell_systemd(resources, strictness)?.into_iter().collect();
         let mut note = |unapplied: Unapplied, strictness| match strictness {
             Strictness::Requested => Err(Error::Limit(Box::new(unapplied))),
             Strictness::Default => {

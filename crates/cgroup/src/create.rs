@@ -7,6 +7,7 @@ use crate::cgroup::{Cgroup, Driver, Member};
 use crate::directory::Directory;
 use crate::layout::{Hierarchy, Version};
 use crate::path::{CgroupPath, ancestors};
+use crate::systemd::SystemdBus;
 use crate::{Controller, Controllers, Error, Layout, Result, Warning};
 
 /// How often a directory is made again after another container's end removed its parent meanwhile.
@@ -36,6 +37,8 @@ pub struct Request<'a> {
     pub rootless: bool,
     /// Whether others live in the cgroup already (pods): it may be occupied and is never killed by removal.
     pub shared: bool,
+    /// The bus of [`Driver::Systemd`].
+    pub systemd: Option<SystemdBus<'a>>,
     /// Which v1 hierarchies are joined.
     pub hierarchies: Hierarchies,
     /// Controllers wanted for statistics or later limits, beside those that the limits need.
@@ -67,22 +70,26 @@ impl Cgroup {
         request: &Request<'_>,
         resources: &Resources,
     ) -> Result<(Self, Vec<Warning>)> {
-        let path = match request.path {
-            Some(path) => CgroupPath::parse(path)?,
-            None => CgroupPath::default_for(request.id)?,
-        };
         let mut made = Self {
             driver: request.driver,
             unit: None,
+            bus: None,
+            told: Vec::new(),
             rootless: request.rootless,
             shared: request.shared,
             members: Vec::new(),
             missing: Controllers::NONE,
             v1_controllers: layout.v1_controllers(),
         };
-        if request.driver == Driver::None {
-            return Ok((made, Vec::new()));
+        match request.driver {
+            Driver::Filesystem => {}
+            Driver::Systemd => return made.create_scope(layout, request, resources),
+            Driver::None => return Ok((made, Vec::new())),
         }
+        let path = match request.path {
+            Some(path) => CgroupPath::parse(path)?,
+            None => CgroupPath::default_for(request.id)?,
+        };
         let wanted = Controllers::needed(resources).union(request.controllers);
         let mut warnings = Vec::new();
         if let Err(error) = made.make_all(layout, request, &path, wanted, &mut warnings) {
@@ -182,6 +189,21 @@ fn make_member(
         Version::V1 => {}
     }
     Ok(member)
+}
+
+/// Opens a directory that systemd made.
+pub(crate) fn open_member(
+    hierarchy: &Hierarchy,
+    path: String,
+    controllers: Controllers,
+) -> Result<Member, Errno> {
+    let root = Directory::open_mount(&hierarchy.mount, hierarchy.version)?.ok_or(Errno::INVAL)?;
+    let directory = root.open(&path)?;
+    let identity = directory.identity()?;
+    let (version, mount) = (hierarchy.version, hierarchy.mount.clone());
+    // All of the path is systemd's.
+    let kept = path.split('/').count();
+    Ok(Member { version, controllers, mount, path, identity, root, directory, kept })
 }
 
 /// Makes `path` and what is missing above it. Returns how many components existed, and whether all did.

@@ -191,6 +191,15 @@ pub enum Warning {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// systemd does not know of a default limit that the kernel has: it may undo it on a reload.
+    Systemd {
+        /// The method called.
+        operation: &'static str,
+        /// The unit.
+        unit: String,
+        /// Its answer, or the transport's error.
+        reason: String,
+    },
     /// A field has no effect on current kernels.
     Ignored {
         /// The field of the runtime specification.
@@ -216,6 +225,9 @@ impl fmt::Display for Warning {
             ),
             Self::NotDelegated { path, controllers, errno } => {
                 write!(out, "enable `{controllers}` in `{path}`: {errno}")
+            }
+            Self::Systemd { operation, unit, reason } => {
+                write!(out, "systemd: {operation} `{unit}`: {reason}")
             }
             Self::Ignored { field } => write!(out, "`{field}` has no effect on current kernels"),
         }

@@ -20,6 +20,7 @@
 //!     driver: Driver::Filesystem,
 //!     rootless: false,
 //!     shared: false,
+//!     systemd: None,
 //!     hierarchies: Hierarchies::Needed,
 //!     controllers: Controllers::needed(&defaults),
 //! };
@@ -48,6 +49,7 @@ mod process;
 mod remove;
 mod stats;
 mod step;
+mod systemd;
 
 pub use cgroup::{Cgroup, Driver, Saved, Strictness};
 pub use controller::{Controller, Controllers};
@@ -58,3 +60,4 @@ pub use layout::{Hierarchy, Kind, Layout, Version};
 pub use stats::{
     CpuStats, HugetlbStats, IoStats, MemoryStats, PidsStats, Pressure, Pressures, RdmaStats, Stall, Stats,
 };
+pub use systemd::SystemdBus;

@@ -38,6 +38,8 @@ impl Cgroup {
                 }
             }
         }
+        // systemd removes the directory itself when it notices that it is empty, and this is why.
+        self.stop_unit()?;
         if left.is_empty() { Ok(()) } else { Err(Error::Remains { left }) }
     }
 }

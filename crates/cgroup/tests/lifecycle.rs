@@ -189,6 +189,7 @@ fn privileged_many_at_once_make_and_remove_the_same_parent() {
                         driver: Driver::Filesystem,
                         rootless: false,
                         shared: false,
+                        systemd: None,
                         hierarchies: Hierarchies::Needed,
                         controllers: Controllers::NONE,
                     };
@@ -215,6 +216,7 @@ fn privileged_the_default_path_leaves_nothing() {
         driver: Driver::Filesystem,
         rootless: false,
         shared: false,
+        systemd: None,
         hierarchies: Hierarchies::Needed,
         controllers: Controllers::NONE,
     };
@@ -235,6 +237,7 @@ fn no_driver_makes_requests_errors() {
         driver: Driver::Filesystem,
         rootless: true,
         shared: false,
+        systemd: None,
         hierarchies: Hierarchies::Needed,
         controllers: Controllers::NONE,
     };
@@ -262,6 +265,7 @@ fn inner_unprivileged() {
         driver: Driver::Filesystem,
         rootless: true,
         shared: false,
+        systemd: None,
         hierarchies: Hierarchies::Needed,
         controllers: Controllers::NONE,
     };

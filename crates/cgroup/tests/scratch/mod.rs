@@ -44,6 +44,7 @@ impl Scratch {
             driver: Driver::Filesystem,
             rootless: false,
             shared: false,
+            systemd: None,
             hierarchies: Hierarchies::Needed,
             controllers: Controllers::NONE,
         }

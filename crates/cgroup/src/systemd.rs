@@ -1,0 +1,128 @@
+//! A container as a transient systemd scope, delegated so that the rest of this crate may write into it.
+//!
+//! systemd is told the limits too: it writes its own view of a unit into the kernel's files whenever it
+//! reloads. Device policies are not: our eBPF program holds beside whatever systemd attaches. Only cgroup v2
+//! (systemd 258 has no other). No property comes from an annotation or any other text of the bundle but the
+//! typed resources and a checked `slice:prefix:name` (CVE-2024-3154).
+
+use std::path::Path;
+
+use oci::runtime::Resources;
+
+use crate::cgroup::{Cgroup, Driver};
+use crate::create::{Request, open_member};
+use crate::{Controllers, Error, Layout, Result, Strictness, Warning};
+
+#[cfg(feature = "systemd")]
+mod bus;
+mod property;
+mod unit;
+
+pub(crate) use property::Property;
+use unit::Unit;
+
+/// The bus of the systemd that makes the scope.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemdBus<'a> {
+    /// Its socket: `/run/dbus/system_bus_socket` or, for a user's own systemd, `$XDG_RUNTIME_DIR/bus`, as
+    /// the caller knows it.
+    pub socket: &'a Path,
+    /// The process that the scope begins with: systemd makes no empty ones. It is in the cgroup after
+    /// [`Cgroup::create`].
+    pub leader: i32,
+}
+
+impl Cgroup {
+    /// Starts the scope and opens its directory.
+    pub(crate) fn create_scope(
+        mut self,
+        layout: &Layout,
+        request: &Request<'_>,
+        resources: &Resources,
+    ) -> Result<(Self, Vec<Warning>)> {
+        let unit = Unit::new(request.id, request.path, request.rootless)?;
+        let refuse = |reason: &str| Error::Systemd {
+            operation: "StartTransientUnit",
+            unit: unit.name.clone(),
+            reason: reason.to_owned(),
+        };
+        let bus = request.systemd.ok_or_else(|| refuse("the caller named no bus"))?;
+        let v2 = layout
+            .v2()
+            .filter(|_| layout.v1_controllers().is_empty())
+            .ok_or_else(|| refuse("this machine has cgroup v1 controllers: use the file system driver"))?;
+        let leader = u32::try_from(bus.leader).map_err(|_| refuse("there is no process to begin with"))?;
+        let socket = bus.socket.to_str().ok_or_else(|| refuse("the bus's path is not UTF-8"))?;
+        let limits = property::limits(resources)?;
+        let properties = property::scope(&unit, request.id, leader, &limits);
+        let path = start(bus.socket, &unit.name, &properties)?;
+        self.driver = Driver::Systemd;
+        self.unit = Some(unit.name);
+        self.bus = Some(socket.to_owned());
+        self.told = limits;
+        let controllers = Controllers::needed(resources).union(request.controllers);
+        match open_member(v2, path.trim_start_matches('/').to_owned(), controllers) {
+            Ok(member) => self.members.push(member),
+            Err(errno) => {
+                drop(self.stop_unit());
+                return Err(Error::Create { path: format!("{}{path}", v2.mount), errno });
+            }
+        }
+        Ok((self, Vec::new()))
+    }
+
+    /// Tells systemd of limits that it does not know yet.
+    pub(crate) fn tell_systemd(
+        &self,
+        resources: &Resources,
+        strictness: Strictness,
+    ) -> Result<Option<Warning>> {
+        let (Some(unit), Some(bus)) = (&self.unit, &self.bus) else { return Ok(None) };
+        let mut limits = property::limits(resources)?;
+        limits.retain(|property| !self.told.contains(property));
+        if limits.is_empty() {
+            return Ok(None);
+        }
+        match (set(Path::new(bus), unit, &limits), strictness) {
+            (Err(Error::Systemd { operation, unit, reason }), Strictness::Default) => {
+                Ok(Some(Warning::Systemd { operation, unit, reason }))
+            }
+            (result, _) => result.map(|()| None),
+        }
+    }
+
+    /// Stops the scope and forgets its failure, if it failed.
+    pub(crate) fn stop_unit(&self) -> Result<()> {
+        match (&self.unit, &self.bus) {
+            (Some(unit), Some(bus)) => stop(Path::new(bus), unit),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(feature = "systemd")]
+use bus::{set, start, stop};
+
+#[cfg(not(feature = "systemd"))]
+mod absent {
+    use super::{Error, Path, Property, Result};
+
+    fn absent(operation: &'static str, unit: &str) -> Error {
+        let reason = "this program was built without the feature `systemd`".to_owned();
+        Error::Systemd { operation, unit: unit.to_owned(), reason }
+    }
+
+    pub(super) fn start(_: &Path, unit: &str, _: &[Property]) -> Result<String> {
+        Err(absent("StartTransientUnit", unit))
+    }
+
+    pub(super) fn set(_: &Path, unit: &str, _: &[Property]) -> Result<()> {
+        Err(absent("SetUnitProperties", unit))
+    }
+
+    pub(super) fn stop(_: &Path, unit: &str) -> Result<()> {
+        Err(absent("StopUnit", unit))
+    }
+}
+#[cfg(not(feature = "systemd"))]
+use absent::{set, start, stop};
