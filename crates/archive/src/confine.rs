@@ -41,7 +41,7 @@ pub struct Confinement {
     pub no_new_privs: Layer,
     /// No core dump, no child process (for other users than root), bounded descriptors, memory and file size.
     pub limits: Layer,
-    /// System calls. Not set here: the caller installs its filter, which needs `sys`, after this function.
+    /// System calls: reading, writing and making files, memory and its own end; anything else is `EPERM`.
     pub seccomp: Layer,
 }
 
@@ -55,13 +55,11 @@ pub fn confine(root: impl AsFd, limits: &Limits) -> Confinement {
         Ok(()) => Layer::Applied,
         Err(_) => Layer::Unavailable("prctl(2) refused"),
     };
-    Confinement {
-        landlock: landlock(root.as_fd())
-            .unwrap_or(Layer::Unavailable("kernel without Landlock ABI 2 (Linux 5.19)")),
-        no_new_privs,
-        limits: resources(limits),
-        seccomp: Layer::Unavailable("left to the caller"),
-    }
+    // The filter comes last: the others need calls that it refuses.
+    let landlock =
+        landlock(root.as_fd()).unwrap_or(Layer::Unavailable("kernel without Landlock ABI 2 (Linux 5.19)"));
+    let limits = resources(limits);
+    Confinement { landlock, no_new_privs, limits, seccomp: crate::filter::install() }
 }
 
 fn landlock(root: impl AsFd) -> Result<Layer, landlock::RulesetError> {

@@ -5,7 +5,8 @@
 //! tar programs would read differently. Nothing is followed, nothing is executed, everything is bounded
 //! by [`Limits`], and what is left out is listed in [`Applied`].
 //!
-//! [`confine`] is for the process that calls it: Landlock, no new privileges, resource limits.
+//! [`confine`] is for the process that calls it: Landlock, a system call filter, no new
+//! privileges, resource limits.
 //!
 //! It deliberately knows nothing of images, stores and registries; it neither downloads nor commits.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ mod confine;
 mod decompress;
 mod directories;
 mod error;
+mod filter;
 mod header;
 mod limits;
 mod options;

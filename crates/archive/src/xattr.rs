@@ -57,14 +57,14 @@ mod tests {
     #[test]
     fn names() {
         #[track_caller]
-        fn check(name: &[u8], expected: Option<Verdict>) {
-            assert_eq!(judge(b"p", name, b"v").ok(), expected);
+        fn check(name: &[u8], expected: Option<&Verdict>) {
+            assert_eq!(judge(b"p", name, b"v").ok().as_ref(), expected);
         }
-        check(b"user.comment", Some(Verdict::Set(b"v".to_vec())));
-        check(b"security.selinux", Some(Verdict::Skip));
-        check(b"security.ima", Some(Verdict::Skip));
-        check(b"system.posix_acl_access", Some(Verdict::Skip));
-        check(b"unknown", Some(Verdict::Skip));
+        check(b"user.comment", Some(&Verdict::Set(b"v".to_vec())));
+        check(b"security.selinux", Some(&Verdict::Skip));
+        check(b"security.ima", Some(&Verdict::Skip));
+        check(b"system.posix_acl_access", Some(&Verdict::Skip));
+        check(b"unknown", Some(&Verdict::Skip));
         check(b"user.overlay.redirect", None);
         check(b"trusted.overlay.metacopy", None);
         check(b"trusted.x", None);

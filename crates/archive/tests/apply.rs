@@ -149,7 +149,7 @@ fn capabilities_and_devices_as_root() {
         .end();
     let options = Options { ids: Ids::Keep, devices: Devices::Make, ..OPTIONS };
     let applied = unpack(&place, &tar, &options).unwrap();
-    let mut read = vec![0; 64];
+    let mut read = [0; 64];
     let length = rustix::fs::lgetxattr(place.inside("ping"), "security.capability", &mut read[..]).unwrap();
     assert_eq!(&read[..length], value);
     let null = place.inside("null").metadata().unwrap();
@@ -289,12 +289,16 @@ fn what_gnu_tar_makes_comes_out_the_same() {
 fn confined_child() {
     let place = std::path::PathBuf::from(std::env::var_os("ARCHIVE_TEST_PLACE").unwrap());
     let root = files::open_directory(place.join("root")).unwrap();
-    let Confinement { landlock, no_new_privs, limits, .. } = confine(&root, &Limits::default());
-    assert_eq!((landlock, no_new_privs, limits), (Layer::Applied, Layer::Applied, Layer::Applied));
+    let Confinement { landlock, no_new_privs, limits, seccomp, .. } = confine(&root, &Limits::default());
+    for layer in [landlock, no_new_privs, limits, seccomp] {
+        assert_eq!(layer, Layer::Applied);
+    }
     fs::write(place.join("outside/new"), "").unwrap_err();
     fs::read(place.join("outside/file")).unwrap_err();
     fs::read_dir("/etc").unwrap_err();
     std::net::TcpStream::connect("127.0.0.1:1").unwrap_err();
+    Command::new("/bin/true").status().unwrap_err();
+    rustix::mount::unmount("/nowhere", rustix::mount::UnmountFlags::DETACH).unwrap_err();
 
     let tar = Tar::new()
         .dir("a")
