@@ -22,10 +22,16 @@ impl Counts {
 
     /// Adds what one line of a test program's output says, if it is a summary: nextest's
     /// `Summary [ 0.1s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped` or
-    /// libtest's `test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; ...`.
+    /// libtest's `test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; ...` or, of a program without a harness,
+    /// `store: 4 tests ran`.
     pub(crate) fn add_line(&mut self, line: &str) {
         let line = plain(line);
         let line = line.trim();
+        if let Some(ran) =
+            line.strip_suffix(" tests ran").and_then(|line| line.split_once(": ")?.1.parse::<u32>().ok())
+        {
+            self.passed += ran;
+        }
         let Some(summary) = line.strip_prefix("test result: ").or_else(|| {
             line.strip_prefix("Summary [").and_then(|rest| rest.split_once(" run: ")).map(|(_, rest)| rest)
         }) else {
@@ -96,6 +102,7 @@ mod tests {
                 2,
             ),
             ("test result: FAILED. 4 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out", 4, 3, 0),
+            ("store: 12 tests ran", 12, 0, 0),
             ("the summary: 7 passed", 0, 0, 0),
         ] {
             let mut counts = Counts::default();

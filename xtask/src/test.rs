@@ -115,28 +115,80 @@ fn brig_binary() -> Option<PathBuf> {
     paths.next_back().filter(|_| output.status.success())
 }
 
+/// Where the static libseccomp lies, which the oracle of `seccomp` links: a static program cannot load the shared one.
+fn libseccomp() -> Option<PathBuf> {
+    let output = Command::new("pkg-config").args(["--variable=libdir", "libseccomp"]).output().ok()?;
+    let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    directory.join("libseccomp.a").exists().then_some(directory)
+}
+
 fn tests(counts: &mut Counts, brig: &Path, skips: &Path) {
+    let (mut features, libseccomp) = ("files/test-pauses".to_owned(), libseccomp());
+    if libseccomp.is_some() {
+        features.push_str(",seccomp/oracle");
+    } else {
+        println!("skipped: seccomp::oracle: needs libseccomp-dev");
+        counts.skipped += 1;
+    }
+    let cargo = |words: &[&str]| {
+        println!("== cargo {}", words.join(" "));
+        let mut command = cargo();
+        command.args(words);
+        // A feature can be named only where its package is among those that are built.
+        if words.contains(&"--workspace") {
+            command.args(["--features", &features]);
+        }
+        command.env("BRIG_BIN", brig).env("BRIG_TEST_SKIPS", skips);
+        if let Some(directory) = &libseccomp {
+            command.env("LIBSECCOMP_LINK_TYPE", "static").env("LIBSECCOMP_LIB_PATH", directory);
+        }
+        command
+    };
+    let alone = single_threaded();
     let has_nextest = find_program("cargo-nextest").or_else(|| cargo_program("cargo-nextest")).is_some();
-    let runs: &[&[&str]] = if has_nextest {
-        &[
-            &["nextest", "run", "--workspace", "--no-fail-fast"],
-            &["test", "--workspace", "--doc", "--no-fail-fast"],
-        ]
+    if has_nextest {
+        // nextest asks every binary for a list of its tests, which these cannot give.
+        let filter: Vec<String> =
+            alone.iter().map(|(name, test)| format!("binary_id({name}::{test})")).collect();
+        let filter =
+            format!("not ({})", if filter.is_empty() { "none()".to_owned() } else { filter.join(" + ") });
+        count(counts, &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "-E", &filter]));
+        for (name, test) in &alone {
+            count(counts, &mut cargo(&["test", "--package", name, "--test", test]));
+        }
+        count(counts, &mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]));
     } else {
         // Without nextest all tests of a binary share a process: the stories' processes would see each other.
-        &[&["test", "--workspace", "--no-fail-fast"]]
-    };
-    for arguments in runs {
-        println!("== cargo {}", arguments.join(" "));
-        let failed_before = counts.failed;
-        let mut command = cargo();
-        command.args(*arguments).env("BRIG_BIN", brig).env("BRIG_TEST_SKIPS", skips);
-        let succeeded = relay(&mut command, |line| counts.add_line(line));
-        if !succeeded && counts.failed == failed_before {
-            // It broke before it could count: a build error, a crash.
-            counts.check(false);
+        count(counts, &mut cargo(&["test", "--workspace", "--no-fail-fast"]));
+    }
+}
+
+/// Runs a test command and counts; one that broke before it could count is a failure too.
+fn count(counts: &mut Counts, command: &mut Command) {
+    let failed_before = counts.failed;
+    let succeeded = relay(command, |line| counts.add_line(line));
+    if !succeeded && counts.failed == failed_before {
+        counts.check(false);
+    }
+}
+
+/// Package and name of each test program without a harness. libtest starts threads, and a process with threads must not
+/// fork: such programs run their tests one by one and end with `<name>: <n> tests ran`.
+fn single_threaded() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(crate::root().join("crates")).into_iter().flatten().flatten() {
+        let Ok(manifest) = fs::read_to_string(entry.path().join("Cargo.toml")) else { continue };
+        for section in manifest.split("\n[[test]]").skip(1) {
+            let section = section.split("\n[").next().unwrap_or_default();
+            let name = section.lines().find_map(|line| line.strip_prefix("name = "));
+            if let Some(name) = name.filter(|_| section.contains("harness = false")) {
+                let package = entry.file_name().to_string_lossy().into_owned();
+                found.push((package, name.trim_matches('"').to_owned()));
+            }
         }
     }
+    found.sort();
+    found
 }
 
 /// Runs a command, passing its output on line by line.
