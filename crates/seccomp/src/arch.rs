@@ -143,9 +143,17 @@ impl Arch {
         self.calls().iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
     }
 
-    /// Whether a number belongs to the ordinary, growing part of the table.
-    pub(crate) const fn is_ordinary(self, number: u32) -> bool {
-        !matches!(self, Self::Arm) || number < ARM_PRIVATE
+    /// Where the ordinary, growing part of the table ends, if there is more behind it.
+    pub(crate) const fn ordinary_end(self) -> Option<u32> {
+        match self {
+            Self::Arm => Some(ARM_PRIVATE),
+            _ => None,
+        }
+    }
+
+    /// Whether a number belongs to the ordinary part of the table.
+    pub(crate) fn is_ordinary(self, number: u32) -> bool {
+        self.ordinary_end().is_none_or(|end| number < end)
     }
 }
 

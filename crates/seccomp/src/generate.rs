@@ -67,17 +67,23 @@ fn numbers(asm: &mut Assembler, policy: &Policy) -> Place {
     }
     if let Some((newest, above)) = policy.newest {
         let above = asm.answer(above);
-        raise(&mut parts, newest + 1, default, above);
+        raise(&mut parts, newest + 1, policy.arch.ordinary_end(), (default, above));
     }
     search(asm, &ranges(parts))
 }
 
-/// Replaces the default from `first` on; ARM's private calls far above keep their own rules.
-fn raise(parts: &mut Vec<(u32, Place)>, first: u32, default: Place, above: Place) {
+/// Replaces the default from `first` on, up to the private calls that some ABI has far above.
+fn raise(parts: &mut Vec<(u32, Place)>, first: u32, end: Option<u32>, (default, above): (Place, Place)) {
+    if default == above {
+        return;
+    }
     let at = parts.partition_point(|(start, _)| *start < first);
     parts.insert(at, (first, above));
-    for (_, place) in parts.iter_mut().skip(at).filter(|(_, place)| *place == default) {
-        *place = above;
+    // A rule at `newest` ends there: that end must not bring the default back.
+    parts.retain(|part| *part != (first, default));
+    if let Some(end) = end {
+        let at = parts.partition_point(|(start, _)| *start < end);
+        parts.insert(at, (end, default));
     }
 }
 
