@@ -104,6 +104,14 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.chain())
+    }
+}
+
+impl Error for Failure {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -161,6 +161,17 @@ impl Global {
     }
 }
 
+/// The socket of the bus of the systemd that makes scopes: the user's own, or the system's.
+pub(crate) fn systemd_bus(rootless: bool) -> Result<PathBuf, Failure> {
+    if !rootless {
+        return Ok(PathBuf::from("/run/dbus/system_bus_socket"));
+    }
+    let run = directory_variable("XDG_RUNTIME_DIR").ok_or_else(|| {
+        Failure::environment("XDG_RUNTIME_DIR names no directory, so there is no bus of yours")
+    })?;
+    Ok(run.join("bus"))
+}
+
 /// A directory (not a link to one) that belongs to us and that nobody else can enter.
 fn is_private_directory(path: &Path) -> bool {
     rustix::fs::lstat(path).is_ok_and(|stat| {

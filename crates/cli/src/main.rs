@@ -16,6 +16,8 @@ mod global;
 mod input;
 mod output;
 mod runtime;
+mod site;
+mod text;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let mut args: Vec<OsString> = words.collect();
     match basename(&name) {
         b"brig-runtime" => runtime::main(args),
+        b"hello" => ExitCode::from(probe::main(&args)),
         _ if args.first().is_some_and(|word| word == "runtime") => {
             args.remove(0);
             runtime::main(args)

@@ -53,6 +53,12 @@ impl Log {
     }
 }
 
+/// Prints one line on standard error.
+pub(crate) fn error_line(text: &str) {
+    // Nobody is left to tell when standard error itself is closed.
+    drop(io::stderr().lock().write_all(format!("{}\n", printable(text)).as_bytes()));
+}
+
 /// Writes data to standard output; a reader that went away ends the command quietly.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

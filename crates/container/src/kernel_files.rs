@@ -4,7 +4,7 @@
 //! a mount, so each row names what it hides; a path that the kernel does not have costs nothing.
 
 /// Hidden: a directory shows nothing, a file reads as empty.
-pub(crate) const MASKED: &[&str] = &[
+pub const MASKED: &[&str] = &[
     // Firmware tables, some writable, some that name the machine.
     "/proc/acpi",
     "/sys/firmware",
@@ -65,7 +65,7 @@ pub(crate) const MASKED_DOCKER: &[&str] = &[
 ];
 
 /// Visible and read-only.
-pub(crate) const READ_ONLY: &[&str] =
+pub const READ_ONLY: &[&str] =
     &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The directory whose counters show what a neighbour on the same core does (GHSA-6fw5-f8r9-fgfm).

@@ -30,6 +30,7 @@ pub use containers::{Containers, Record, Reserved};
 pub use error::{Error, Result};
 pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, resolve};
+pub use kernel_files::{MASKED, READ_ONLY};
 pub use options::{
     LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice, SecurityOptions,
     Sharing,

@@ -24,8 +24,7 @@ fn can_make_nodes() -> bool {
     let capable = rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::MKNOD));
     capable
-        && read_small("/proc/self/uid_map")
-            .is_some_and(|map| map.split_ascii_whitespace().eq(INITIAL_MAP))
+        && read_small("/proc/self/uid_map").is_some_and(|map| map.split_ascii_whitespace().eq(INITIAL_MAP))
 }
 
 fn reads_as(letter: u8, path: &str) -> bool {

@@ -41,7 +41,7 @@ pub(crate) struct Answers {
 
 impl Launched {
     /// Lets the process live on when this is dropped.
-    pub fn release(mut self) -> (Pid, OwnedFd) {
+    pub(crate) fn release(mut self) -> (Pid, OwnedFd) {
         self.armed = false;
         let pidfd = rustix::io::fcntl_dupfd_cloexec(&self.pidfd, 3);
         (self.pid, pidfd.unwrap_or_else(|_| reopen(self.pid)))
@@ -49,29 +49,29 @@ impl Launched {
 }
 
 fn reopen(pid: Pid) -> OwnedFd {
-    rustix::process::pidfd_open(pid, PidfdFlags::empty())
-        .expect("a child that was not reaped has a pidfd")
+    rustix::process::pidfd_open(pid, PidfdFlags::empty()).expect("a child that was not reaped has a pidfd")
 }
 
 impl Drop for Launched {
     fn drop(&mut self) {
         if self.armed {
             // It may have died by itself, which is what is wanted.
-            drop(rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
-            drop(rustix::process::waitpid(Some(self.pid), WaitOptions::empty()));
+            rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL).ok();
+            rustix::process::waitpid(Some(self.pid), WaitOptions::empty()).ok();
         }
     }
 }
 
 /// Clones the container's process; it waits for [`go`].
-pub(crate) fn clone(plan: &Plan, ready: &mut Ready, cgroup: Option<&Cgroup>, joined: bool) -> Result<Launched> {
-    let (ours, theirs) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|errno| Error::system("make", "a socket pair", errno))?;
+pub(crate) fn clone(
+    plan: &Plan,
+    ready: &mut Ready,
+    cgroup: Option<&Cgroup>,
+    joined: bool,
+) -> Result<Launched> {
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|errno| Error::system("make", "a socket pair", errno))?;
     let flags = plan.namespaces.clone_flags();
     let failed = |errno| Error::system("clone", "the container's process", errno);
     if ready.prepared.joins.is_empty() {
@@ -98,7 +98,7 @@ pub(crate) fn clone(plan: &Plan, ready: &mut Ready, cgroup: Option<&Cgroup>, joi
             drop(theirs);
             let stage = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
             let answer = message::receive(ours.as_fd(), drop);
-            drop(rustix::process::waitpid(Some(stage), WaitOptions::empty()));
+            rustix::process::waitpid(Some(stage), WaitOptions::empty()).ok();
             match answer.map_err(|errno| Error::system("hear from", "the joining process", errno))? {
                 Some(Message::Stage(pid)) => {
                     let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
@@ -120,7 +120,7 @@ fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u6
     match join_and_clone(prepared, flags) {
         Ok(Cloned::Child) => child::run(plan, prepared, socket, joined),
         Ok(Cloned::Parent { pid, .. }) => {
-            drop(message::send(socket, Message::Stage(pid), &[]));
+            message::send(socket, Message::Stage(pid), &[]).ok();
         }
         Err(failure) => {
             let message = Message::Failed {
@@ -128,7 +128,7 @@ fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u6
                 operation: failure.operation as u8,
                 errno: failure.errno.raw_os_error(),
             };
-            drop(message::send(socket, message, &[]));
+            message::send(socket, message, &[]).ok();
         }
     }
     sys::exec::exit_now(0)
@@ -153,7 +153,12 @@ fn failure(operation: u8, errno: i32) -> Failure {
 }
 
 /// Gives the process its maps, cgroup, limits and late mounts, and lets it go on.
-pub(crate) fn go(plan: &Plan, launched: &Launched, late: Vec<LateMount>, cgroup: Option<&Cgroup>) -> Result<()> {
+pub(crate) fn go(
+    plan: &Plan,
+    launched: &Launched,
+    late: Vec<LateMount>,
+    cgroup: Option<&Cgroup>,
+) -> Result<()> {
     let process = open_process(launched.pid)?;
     if plan.namespaces.creates(NamespaceKind::User) {
         let uid = idmap::Map::new(plan.uid_map.clone())?;
@@ -258,8 +263,7 @@ fn overlay(lower: &[OwnedFd], writable: Option<&OwnedFd>, namespace: BorrowedFd<
         map_ids(&mount, namespace, Reach::One)?;
         Ok::<_, Error>(mount)
     };
-    let context =
-        rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("open"))?;
+    let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("open"))?;
     let set = |key: &std::ffi::CStr, layer: &OwnedFd| {
         match rustix::mount::fsconfig_set_fd(&context, key, layer) {
             // Before Linux 6.13 a layer is a path.

@@ -5,15 +5,34 @@
 //! people's defaults; print; read the environment; keep a process of its own alive.
 #![forbid(unsafe_code)]
 
-pub mod child;
-mod error;
-pub mod facts;
-mod launch;
-pub mod message;
-pub mod opened;
 pub mod plan;
+
 mod prepare;
 mod seal;
 
+pub mod child;
+pub mod message;
+pub mod opened;
+
+mod launch;
+mod verify;
+
+mod console;
+mod hooks;
+mod listener;
+
+mod create;
+mod foreground;
+mod join;
+mod lifecycle;
+pub mod state;
+
+mod error;
+pub mod facts;
+
+pub use create::{CgroupOptions, Report, Request, create, plan_of, run};
 pub use error::{Error, Result};
+pub use foreground::Exit;
+pub use join::{ExecRequest, exec};
+pub use lifecycle::{Container, status_name};
 pub use prepare::Layers;

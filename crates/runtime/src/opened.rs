@@ -40,7 +40,9 @@ impl Opened {
     /// Whether a directory is mounted.
     pub fn is_directory(&self) -> bool {
         match self {
-            Self::Tree { directory, .. } | Self::Path { directory, .. } | Self::Late { directory, .. } => *directory,
+            Self::Tree { directory, .. } | Self::Path { directory, .. } | Self::Late { directory, .. } => {
+                *directory
+            }
         }
     }
 }

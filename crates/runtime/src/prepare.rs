@@ -50,7 +50,13 @@ pub(crate) struct Ready {
     pub late: Vec<LateMount>,
 }
 
-pub(crate) fn prepare(plan: &Plan, root: &RootKind, process: &Process, filter: Option<Filter>, given: Given) -> Result<Ready> {
+pub(crate) fn prepare(
+    plan: &Plan,
+    root: &RootKind,
+    process: &Process,
+    filter: Option<Filter>,
+    given: Given,
+) -> Result<Ready> {
     let mut late = Vec::new();
     let mut layers = given.layers;
     if matches!(root, RootKind::Overlay { late: true, .. })
@@ -66,9 +72,13 @@ pub(crate) fn prepare(plan: &Plan, root: &RootKind, process: &Process, filter: O
     for source in &plan.sources {
         let opened = match source {
             Source::Root(path) => open_tree(path, true, true)?,
-            Source::Bind { path, recursive, id_map } => open_bind(path, *recursive, id_map.as_ref(), &mut late)?,
+            Source::Bind { path, recursive, id_map } => {
+                open_bind(path, *recursive, id_map.as_ref(), &mut late)?
+            }
             Source::Device { path, kind, number } => open_device(path, *kind, *number)?,
-            Source::Given(index) if given_descriptors.len() > *index => take_given(&mut given_descriptors[*index])?,
+            Source::Given(index) if given_descriptors.len() > *index => {
+                take_given(&mut given_descriptors[*index])?
+            }
             // The root is a late mount: its slots are not used.
             Source::Given(_) => Opened::Late { index: 0, directory: true },
         };
@@ -86,8 +96,10 @@ pub(crate) fn prepare(plan: &Plan, root: &RootKind, process: &Process, filter: O
         start: given.start,
         preserved: given.preserved,
         joins: open_namespaces(plan)?,
-        console: InnerPath::new("/dev/console").map_err(|error| {
-            crate::plan::Refusal::Path { what: "console", path: "/dev/console".to_owned(), error }
+        console: InnerPath::new("/dev/console").map_err(|error| crate::plan::Refusal::Path {
+            what: "console",
+            path: "/dev/console".to_owned(),
+            error,
         })?,
     };
     Ok(Ready { prepared, late })
@@ -140,14 +152,20 @@ fn clone_handle(handle: OwnedFd, path: &str, recursive: bool) -> Result<Opened> 
     match rustix::mount::open_tree(&handle, c"", flags) {
         Ok(mount) => Ok(Opened::Tree { mount, directory }),
         Err(Errno::PERM | Errno::INVAL) => {
-            let path = CString::new(path).map_err(|_| Error::system("open", path.replace('\0', "\\0"), Errno::INVAL))?;
+            let path = CString::new(path)
+                .map_err(|_| Error::system("open", path.replace('\0', "\\0"), Errno::INVAL))?;
             Ok(Opened::Path { handle, path, identity: (stat.st_dev, stat.st_ino), directory })
         }
         Err(errno) => Err(Error::system("clone the mount of", path, errno)),
     }
 }
 
-fn open_bind(path: &str, recursive: bool, id_map: Option<&IdMap>, late: &mut Vec<LateMount>) -> Result<Opened> {
+fn open_bind(
+    path: &str,
+    recursive: bool,
+    id_map: Option<&IdMap>,
+    late: &mut Vec<LateMount>,
+) -> Result<Opened> {
     let opened = open_tree(path, recursive, false)?;
     let Some(id_map) = id_map else { return Ok(opened) };
     let Opened::Tree { mount, directory } = opened else {
@@ -169,8 +187,8 @@ fn open_bind(path: &str, recursive: bool, id_map: Option<&IdMap>, late: &mut Vec
 /// Opens a device node of the host and checks that it is the one meant (CVE-2025-31133).
 fn open_device(path: &str, kind: u32, number: (u32, u32)) -> Result<Opened> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let handle =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| Error::system("open device", path, errno))?;
+    let handle = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::system("open device", path, errno))?;
     let stat = stat(&handle, path)?;
     let wanted = rustix::fs::makedev(number.0, number.1);
     if FileType::from_raw_mode(stat.st_mode) != FileType::from_raw_mode(kind) || stat.st_rdev != wanted {

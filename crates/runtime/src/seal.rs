@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::Error;
 
 /// Makes the stub of [`sys::stub`]: a memory file that nobody can write to any more.
-pub fn stub() -> Result<OwnedFd, Error> {
+pub(crate) fn stub() -> Result<OwnedFd, Error> {
     let failed = |action| move |errno| Error::System { action, object: "the exec stub".to_owned(), errno };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = match rustix::fs::memfd_create(c"brig-exec", flags | MemfdFlags::EXEC) {

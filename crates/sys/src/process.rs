@@ -12,7 +12,7 @@ const _: () = assert!(size_of::<SchedulerAttributes>() == SCHED_ATTR_SIZE_VER0 a
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedulerAttributes {
-    size: u32,
+    pub(crate) size: u32,
     /// `SCHED_*`.
     pub policy: u32,
     /// `SCHED_FLAG_*`.

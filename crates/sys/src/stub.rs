@@ -20,21 +20,21 @@ std::arch::global_asm!(
     ".pushsection .rodata.brig_stub, \"a\"",
     ".globl brig_stub_start",
     "brig_stub_start:",
-    "mov rcx, [rsp]",           // argc
-    "mov rdi, [rsp + 8]",       // the program
-    "lea rsi, [rsp + 16]",      // its argv
+    "mov rcx, [rsp]",              // argc
+    "mov rdi, [rsp + 8]",          // the program
+    "lea rsi, [rsp + 16]",         // its argv
     "lea rdx, [rsp + rcx*8 + 16]", // envp
-    "mov eax, 59",              // execve
+    "mov eax, 59",                 // execve
     "syscall",
     "mov ebx, 126",
-    "cmp eax, -2",              // ENOENT
+    "cmp eax, -2", // ENOENT
     "jne 2f",
     "inc ebx",
     "2:",
     "lea rsi, [rip + 4f]",
     "mov edx, 22",
     "mov edi, 2",
-    "mov eax, 1",               // write
+    "mov eax, 1", // write
     "syscall",
     "mov rsi, [rsp + 8]",
     "xor edx, edx",
@@ -52,7 +52,7 @@ std::arch::global_asm!(
     "mov eax, 1",
     "syscall",
     "mov edi, ebx",
-    "mov eax, 231",             // exit_group
+    "mov eax, 231", // exit_group
     "syscall",
     "4: .ascii \"brig: cannot execute `\"",
     "5: .ascii \"`\\n\"",
@@ -67,19 +67,19 @@ std::arch::global_asm!(
     ".balign 4",
     ".globl brig_stub_start",
     "brig_stub_start:",
-    "ldr x3, [sp]",             // argc
-    "ldr x0, [sp, #8]",         // the program
-    "add x1, sp, #16",          // its argv
-    "add x2, x1, x3, lsl #3",   // envp
-    "mov x8, #221",             // execve
+    "ldr x3, [sp]",           // argc
+    "ldr x0, [sp, #8]",       // the program
+    "add x1, sp, #16",        // its argv
+    "add x2, x1, x3, lsl #3", // envp
+    "mov x8, #221",           // execve
     "svc #0",
-    "cmn x0, #2",               // ENOENT
+    "cmn x0, #2", // ENOENT
     "mov x19, #126",
     "cinc x19, x19, eq",
     "adr x1, 4f",
     "mov x2, #22",
     "mov x0, #2",
-    "mov x8, #64",              // write
+    "mov x8, #64", // write
     "svc #0",
     "ldr x1, [sp, #8]",
     "mov x2, #0",
@@ -98,7 +98,7 @@ std::arch::global_asm!(
     "mov x8, #64",
     "svc #0",
     "mov x0, x19",
-    "mov x8, #94",              // exit_group
+    "mov x8, #94", // exit_group
     "svc #0",
     "4: .ascii \"brig: cannot execute `\"",
     "5: .ascii \"`\\n\"",

@@ -3,7 +3,16 @@
 //! To add one: a file with `pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure>`
 //! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
 
-mod run;
+mod doctor;
+mod image;
+mod image_inspect;
+mod images;
+mod import;
+mod info;
+mod load;
+mod rmi;
+pub(crate) mod run;
+mod tag;
 mod version;
 
 use std::ffi::OsString;
@@ -24,7 +33,22 @@ struct Command {
 }
 
 /// Every command that is the first word after `brig`.
-const COMMANDS: &[Command] = &[Command { name: "version", about: "Print the version", run: version::run }];
+const COMMANDS: &[Command] = &[
+    Command { name: "run", about: "Run a program in a new container", run: run::run },
+    Command { name: "images", about: "List images", run: images::run },
+    Command {
+        name: "import",
+        about: "Make an image of the tar archive of a root file system",
+        run: import::run,
+    },
+    Command { name: "load", about: "Load images from an archive or an OCI layout directory", run: load::run },
+    Command { name: "rmi", about: "Remove images", run: rmi::run },
+    Command { name: "tag", about: "Give an image another name", run: tag::run },
+    Command { name: "image", about: "Commands on images", run: image::run },
+    Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
+    Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
+    Command { name: "version", about: "Print the version", run: version::run },
+];
 
 /// Runs the command line for people and returns its exit code.
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
@@ -100,13 +124,35 @@ fn usage(name: &str, text: &str) -> Failure {
         .hint(format!("`{name} --help` lists the flags"))
 }
 
+/// Names and one-line descriptions.
+fn listing(commands: &[Command]) -> String {
+    commands.iter().map(|command| format!("  {:<12} {}\n", command.name, command.about)).collect()
+}
+
+/// Parses the name of an image.
+pub(crate) fn reference(text: &str) -> Result<oci::Reference, Failure> {
+    text.parse().map_err(|error| Failure::user(format!("`{text}` is no image name: {error}")))
+}
+
+/// Parses `OS/ARCHITECTURE[/VARIANT]`.
+pub(crate) fn platform(text: &str) -> Result<oci::image::Platform, Failure> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
+        return Err(Failure::user(format!("`--platform` cannot be `{text}`: use linux/amd64 and the like")));
+    }
+    let mut platform = oci::image::Platform::host();
+    parts[0].clone_into(&mut platform.os);
+    parts[1].clone_into(&mut platform.architecture);
+    platform.variant = parts.get(2).map(|part| (*part).to_owned());
+    Ok(platform)
+}
+
 fn help() -> String {
     let mut text = String::from(
         "Usage: brig [FLAGS] COMMAND\n\nBuilds, stores, runs and audits containers, without a daemon.\n\nCommands:\n",
     );
-    for command in COMMANDS {
-        text.push_str(&format!("  {:<12} {}\n", command.name, command.about));
-    }
+    text.push_str(&listing(COMMANDS));
     text.push_str(
         "\nFlags:\n      --root DIR           Where images and containers are kept\n      --runroot DIR        Where locks and sockets are kept\n      --log-level LEVEL    error, warn, info or debug\n      --log-format FORMAT  text or json\n  -D, --debug              As --log-level debug\n  -h, --help               Print help\n  -v, --version            Print the version\n\n`brig COMMAND --help` says more about a command.\n",
     );

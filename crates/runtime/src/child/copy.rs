@@ -88,7 +88,8 @@ fn copy_link(source: &OwnedFd, target: &OwnedFd, name: &CStr, stat: &Stat) -> Ou
         .map_err(|_| Failure { operation: Operation::CopyUp, errno: Errno::NAMETOOLONG })?;
     rustix::fs::symlinkat(link, target, name).during(Operation::CopyUp)?;
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::chownat(target, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).during(Operation::CopyUp)
+    rustix::fs::chownat(target, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+        .during(Operation::CopyUp)
 }
 
 fn copy_attributes(file: &OwnedFd, stat: &Stat) -> Outcome {

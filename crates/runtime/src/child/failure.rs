@@ -131,12 +131,58 @@ impl Operation {
 const ALL: [Operation; Operation::LAST as usize] = {
     use Operation::*;
     [
-        Clone, Join, Synchronise, SetIds, Session, Unshare, Keyring, Propagation, OpenRoot, OpenDestination,
-        MakeDestination, OpenSource, ChangedSource, CloneTree, OpenFileSystem, Configure, CreateFileSystem, MakeMount,
-        Attributes, IdMap, Attach, NotProcfs, CopyUp, MakeNode, NodeOwner, Link, OpenTerminal, SendTerminal,
-        TakeTerminal, Pivot, Detach, ChangeRoot, Name, OpenKernelFile, WriteKernelFile, VerifyKernelFile, Mask,
-        Schedule, Groups, BoundingSet, Capabilities, AmbientSet, WorkingDirectory, OutsideRoot, NoNewPrivileges,
-        Filter, SendListener, Hook, FindProgram, Signals, Descriptors, Execute,
+        Clone,
+        Join,
+        Synchronise,
+        SetIds,
+        Session,
+        Unshare,
+        Keyring,
+        Propagation,
+        OpenRoot,
+        OpenDestination,
+        MakeDestination,
+        OpenSource,
+        ChangedSource,
+        CloneTree,
+        OpenFileSystem,
+        Configure,
+        CreateFileSystem,
+        MakeMount,
+        Attributes,
+        IdMap,
+        Attach,
+        NotProcfs,
+        CopyUp,
+        MakeNode,
+        NodeOwner,
+        Link,
+        OpenTerminal,
+        SendTerminal,
+        TakeTerminal,
+        Pivot,
+        Detach,
+        ChangeRoot,
+        Name,
+        OpenKernelFile,
+        WriteKernelFile,
+        VerifyKernelFile,
+        Mask,
+        Schedule,
+        Groups,
+        BoundingSet,
+        Capabilities,
+        AmbientSet,
+        WorkingDirectory,
+        OutsideRoot,
+        NoNewPrivileges,
+        Filter,
+        SendListener,
+        Hook,
+        FindProgram,
+        Signals,
+        Descriptors,
+        Execute,
     ]
 };
 
@@ -153,7 +199,7 @@ pub struct Failure {
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 /// Adds the operation to an errno.
-pub trait During<T> {
+pub(crate) trait During<T> {
     /// Names what was tried.
     fn during(self, operation: Operation) -> Outcome<T>;
 }

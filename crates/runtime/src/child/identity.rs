@@ -67,14 +67,17 @@ fn set_capabilities(wanted: CapabilitySets) -> Outcome {
     let sets = Sets {
         permitted: CapabilitySet::from_bits_retain(permitted),
         effective: CapabilitySet::from_bits_retain(wanted.effective & permitted),
-        inheritable: CapabilitySet::from_bits_retain(wanted.inheritable & (permitted | now.inheritable.bits())),
+        inheritable: CapabilitySet::from_bits_retain(
+            wanted.inheritable & (permitted | now.inheritable.bits()),
+        ),
     };
     let ambient = wanted.ambient & permitted & sets.inheritable.bits();
     rustix::thread::clear_ambient_capability_set().during(Operation::AmbientSet)?;
     rustix::thread::set_capabilities(None, sets).during(Operation::Capabilities)?;
     for number in (0..CAPABILITY_BITS).filter(|number| ambient & (1 << number) != 0) {
         let capability = CapabilitySet::from_bits_retain(1 << number);
-        rustix::thread::configure_capability_in_ambient_set(capability, true).during(Operation::AmbientSet)?;
+        rustix::thread::configure_capability_in_ambient_set(capability, true)
+            .during(Operation::AmbientSet)?;
     }
     Ok(())
 }
@@ -135,7 +138,7 @@ pub(super) fn stay_as_init() -> Outcome {
             reap(payload);
         } else if let Some(signal) = Signal::from_named_raw(number) {
             // The payload may be gone already: then SIGCHLD is next.
-            drop(rustix::process::kill_process(payload, signal));
+            rustix::process::kill_process(payload, signal).ok();
         }
     }
 }
@@ -143,7 +146,8 @@ pub(super) fn stay_as_init() -> Outcome {
 fn reap(payload: Pid) {
     while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
         if pid == payload {
-            let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+            let code =
+                status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
             sys::exec::exit_now(code.unwrap_or(1));
         }
     }
@@ -162,7 +166,12 @@ pub(super) fn own_file<'b>(file: &CStr, buffer: &'b mut [u8]) -> Outcome<&'b CSt
 }
 
 /// Writes `prefix`, a number and `suffix` to a buffer as a C string.
-pub(super) fn format_path<'b>(prefix: &[u8], number: u32, suffix: &[u8], buffer: &'b mut [u8]) -> Outcome<&'b CStr> {
+pub(super) fn format_path<'b>(
+    prefix: &[u8],
+    number: u32,
+    suffix: &[u8],
+    buffer: &'b mut [u8],
+) -> Outcome<&'b CStr> {
     let mut digits = [0; 10];
     let mut rest = number;
     let mut first = digits.len();

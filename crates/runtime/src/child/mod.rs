@@ -17,8 +17,8 @@ use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::DumpableBehavior;
 
-pub use failure::{Failure, Operation, Outcome};
 pub(crate) use failure::During;
+pub use failure::{Failure, Operation, Outcome};
 
 use crate::message::{self, MAX_DESCRIPTORS, Message};
 use crate::opened::Prepared;
@@ -162,7 +162,9 @@ impl Child<'_> {
                 Ok(())
             }
             Step::WorkingDirectory(path) => self.enter_directory(path),
-            Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true).during(Operation::NoNewPrivileges),
+            Step::NoNewPrivileges => {
+                rustix::thread::set_no_new_privs(true).during(Operation::NoNewPrivileges)
+            }
             Step::Filter => self.install_filter(),
             Step::Init => identity::stay_as_init(),
             Step::Execute => self.execute(),
@@ -203,7 +205,7 @@ impl Child<'_> {
         if message::send(self.socket, message, &[]).is_err()
             && let Some(gate) = &self.prepared.start
         {
-            drop(message::write(gate.done.as_fd(), message));
+            message::write(gate.done.as_fd(), message).ok();
         }
     }
 
@@ -213,14 +215,18 @@ impl Child<'_> {
         let mut found = None;
         for (index, path) in self.prepared.arguments.choices().iter().enumerate() {
             match rustix::fs::statat(CWD, path.as_c_str(), AtFlags::empty()) {
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => answer = Errno::ACCESS,
-                Ok(_) => match rustix::fs::accessat(CWD, path.as_c_str(), Access::EXEC_OK, AtFlags::empty()) {
-                    Ok(()) => {
-                        found = Some(index);
-                        break;
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
+                    answer = Errno::ACCESS
+                }
+                Ok(_) => {
+                    match rustix::fs::accessat(CWD, path.as_c_str(), Access::EXEC_OK, AtFlags::empty()) {
+                        Ok(()) => {
+                            found = Some(index);
+                            break;
+                        }
+                        Err(errno) => answer = errno,
                     }
-                    Err(errno) => answer = errno,
-                },
+                }
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(errno) => answer = errno,
             }
@@ -265,8 +271,7 @@ impl Child<'_> {
         let Some(filter) = &self.prepared.filter else {
             return Err(Failure { operation: Operation::Filter, errno: Errno::INVAL });
         };
-        let listener =
-            sys::seccomp::install(&filter.instructions, filter.flags).during(Operation::Filter)?;
+        let listener = sys::seccomp::install(&filter.instructions, filter.flags).during(Operation::Filter)?;
         if let Some(listener) = listener {
             message::send(self.socket, Message::Listener, &[listener.as_fd()])
                 .during(Operation::SendListener)?;
@@ -278,8 +283,7 @@ impl Child<'_> {
         sys::signal::reset_all().during(Operation::Signals)?;
         sys::exec::close_on_exec_from(3 + self.prepared.preserved).during(Operation::Descriptors)?;
         let prepared = &*self.prepared;
-        let errno =
-            sys::exec::execve_descriptor(prepared.stub(), &prepared.arguments, &prepared.environment);
+        let errno = sys::exec::execve_descriptor(prepared.stub(), &prepared.arguments, &prepared.environment);
         Err(Failure { operation: Operation::Execute, errno })
     }
 }

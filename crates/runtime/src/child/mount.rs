@@ -73,8 +73,7 @@ impl Child<'_> {
 
     fn walk(&self, path: &InnerPath, count: usize) -> Outcome<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let mut here =
-            self.open(c".", flags, ResolveFlags::empty()).during(Operation::OpenDestination)?;
+        let mut here = self.open(c".", flags, ResolveFlags::empty()).during(Operation::OpenDestination)?;
         for (prefix, name) in path.prefixes().iter().zip(path.names()).take(count) {
             here = match self.open(prefix, flags, ResolveFlags::empty()) {
                 Ok(directory) => directory,
@@ -350,7 +349,8 @@ fn check_node(parent: &OwnedFd, name: &CStr, device: &Device, number: u64) -> Ou
 
 /// A new instance of a file system, detached.
 fn new_instance(kind: &CStr, source: Option<&CStr>, parameters: &[Parameter]) -> Outcome<OwnedFd> {
-    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFileSystem)?;
+    let context =
+        rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFileSystem)?;
     if let Some(source) = source {
         rustix::mount::fsconfig_set_string(&context, c"source", source).during(Operation::Configure)?;
     }

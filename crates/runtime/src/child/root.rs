@@ -46,8 +46,8 @@ impl Child<'_> {
 
     /// Mounts the layers here, in the container's own user namespace (Linux 5.11).
     fn overlay(&self, lower: &[Slot], upper: Option<(Slot, Slot)>) -> Outcome<OwnedFd> {
-        let context =
-            rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFileSystem)?;
+        let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+            .during(Operation::OpenFileSystem)?;
         let set = |key: &CStr, slot: Slot| {
             let layer = self.reopen(slot)?;
             match rustix::mount::fsconfig_set_fd(&context, key, &layer) {

@@ -22,9 +22,8 @@ impl Child<'_> {
     /// have replaced (CVE-2025-52565).
     pub(super) fn terminal(&mut self, size: Option<(u16, u16)>) -> Outcome {
         let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let master = self
-            .open(c"dev/pts/ptmx", flags, ResolveFlags::NO_SYMLINKS)
-            .during(Operation::OpenTerminal)?;
+        let master =
+            self.open(c"dev/pts/ptmx", flags, ResolveFlags::NO_SYMLINKS).during(Operation::OpenTerminal)?;
         let magic = rustix::fs::fstatfs(&master).during(Operation::OpenTerminal)?.f_type;
         if magic != DEVPTS_MAGIC {
             return Err(Failure { operation: Operation::OpenTerminal, errno: Errno::NOTTY });
@@ -37,8 +36,9 @@ impl Child<'_> {
             rustix::termios::tcsetwinsize(&slave, size).during(Operation::OpenTerminal)?;
         }
         if !self.joined {
-            let flags =
-                OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_EMPTY_PATH;
             let node = rustix::mount::open_tree(&slave, c"", flags).during(Operation::CloneTree)?;
             let console = self.make_file(&self.prepared.console)?;
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

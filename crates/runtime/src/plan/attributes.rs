@@ -54,7 +54,11 @@ fn unknown(what: &'static str, value: &str) -> AttributeError {
 }
 
 fn within(what: &'static str, value: i64, low: i64, high: i64) -> Result<i64, AttributeError> {
-    if (low..=high).contains(&value) { Ok(value) } else { Err(AttributeError::Range { what, value, low, high }) }
+    if (low..=high).contains(&value) {
+        Ok(value)
+    } else {
+        Err(AttributeError::Range { what, value, low, high })
+    }
 }
 
 /// The process's resource limits.
@@ -122,16 +126,15 @@ pub fn scheduler(scheduler: &Scheduler) -> Result<SchedulerAttributes, Attribute
     }
     within("scheduler nice", i64::from(scheduler.nice), -20, 19)?;
     let priority = within("scheduler priority", i64::from(scheduler.priority), 0, 99)?;
-    Ok(SchedulerAttributes {
-        policy,
-        flags,
-        nice: scheduler.nice,
-        priority: u32::try_from(priority).unwrap_or_default(),
-        runtime: scheduler.runtime,
-        deadline: scheduler.deadline,
-        period: scheduler.period,
-        ..SchedulerAttributes::default()
-    })
+    let mut attributes = SchedulerAttributes::default();
+    attributes.policy = policy;
+    attributes.flags = flags;
+    attributes.nice = scheduler.nice;
+    attributes.priority = u32::try_from(priority).unwrap_or_default();
+    attributes.runtime = scheduler.runtime;
+    attributes.deadline = scheduler.deadline;
+    attributes.period = scheduler.period;
+    Ok(attributes)
 }
 
 /// Class and level of ioprio_set(2).
@@ -166,7 +169,10 @@ pub fn memory_policy(policy: &MemoryPolicy) -> Result<(i32, Vec<u64>), Attribute
             other => return Err(unknown("memory policy flag", other)),
         };
     }
-    Ok((mode, bit_list(&policy.nodes, MAX_NODES).ok_or_else(|| unknown("memory policy nodes", &policy.nodes))?))
+    Ok((
+        mode,
+        bit_list(&policy.nodes, MAX_NODES).ok_or_else(|| unknown("memory policy nodes", &policy.nodes))?,
+    ))
 }
 
 /// Execution domain of personality(2).

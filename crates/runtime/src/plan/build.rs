@@ -241,7 +241,8 @@ fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
         let lowest = |map: &[oci::runtime::IdMapping]| {
             map.iter().map(|range| range.container_id).min().unwrap_or_default()
         };
-        plan.steps.push(Step::BecomeRoot { uid: lowest(&linux.uid_mappings), gid: lowest(&linux.gid_mappings) });
+        plan.steps
+            .push(Step::BecomeRoot { uid: lowest(&linux.uid_mappings), gid: lowest(&linux.gid_mappings) });
     }
     plan.steps.push(Step::NewSession);
     if plan.namespaces.creates(NamespaceKind::Cgroup) {
@@ -308,10 +309,9 @@ fn fill_root(
         mount::plan(entry, &context, &mut plan.sources, &mut plan.steps)?;
     }
     // A bundle that binds the host's /dev wants just that.
-    let host_dev = spec
-        .mounts
-        .iter()
-        .any(|mount| mount.is_bind() && InnerPath::new(&mount.destination).is_ok_and(|path| path.to_text() == "/dev"));
+    let host_dev = spec.mounts.iter().any(|mount| {
+        mount.is_bind() && InnerPath::new(&mount.destination).is_ok_and(|path| path.to_text() == "/dev")
+    });
     if !host_dev {
         let make = facts.can_make_nodes && !plan.namespaces.owns(NamespaceKind::User);
         device::plan(&linux.devices, make, &mut plan.sources, &mut plan.steps)?;
@@ -400,7 +400,13 @@ fn finish(
     facts: &Facts,
 ) -> Result<(), Refusal> {
     process_attributes(plan, process, linux)?;
-    tail(plan, process, facts, linux.seccomp.as_ref(), spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty()))
+    tail(
+        plan,
+        process,
+        facts,
+        linux.seccomp.as_ref(),
+        spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty()),
+    )
 }
 
 fn process_attributes(plan: &mut Plan, process: &Process, linux: &Linux) -> Result<(), Refusal> {

@@ -57,7 +57,11 @@ pub(super) fn plan(
     for mut device in wanted {
         if !can_make_nodes && device.kind != S_IFIFO {
             device.bind = Some(Slot(sources.len()));
-            sources.push(Source::Device { path: device.path.to_text(), kind: device.kind, number: device.number });
+            sources.push(Source::Device {
+                path: device.path.to_text(),
+                kind: device.kind,
+                number: device.number,
+            });
         }
         steps.push(Step::Device(Box::new(device)));
     }

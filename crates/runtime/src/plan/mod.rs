@@ -3,8 +3,8 @@
 //! Nothing here opens, reads or changes anything; what must be known of the machine comes in as [`Facts`].
 
 pub mod attributes;
-pub mod capability;
 mod build;
+pub mod capability;
 mod device;
 mod mount;
 mod namespace;
@@ -146,7 +146,11 @@ impl std::fmt::Display for Plan {
         writeln!(formatter, "clone: {}", self.namespaces)?;
         for (name, map) in [("uid", &self.uid_map), ("gid", &self.gid_map)] {
             for range in map {
-                writeln!(formatter, "map {name}: {} -> {} x {}", range.container_id, range.host_id, range.size)?;
+                writeln!(
+                    formatter,
+                    "map {name}: {} -> {} x {}",
+                    range.container_id, range.host_id, range.size
+                )?;
             }
         }
         for (index, source) in self.sources.iter().enumerate() {

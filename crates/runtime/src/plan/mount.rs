@@ -10,7 +10,7 @@ use super::step::{Mount as MountStep, MountSource, Slot, Step};
 use super::{CgroupView, Facts, IdMap, InnerPath, Namespaces, Refusal, Source};
 
 /// Most mounts a bundle may carry (CVE-2021-43784 was a length that overflowed on far more).
-pub const MAX_MOUNTS: usize = 4096;
+pub(crate) const MAX_MOUNTS: usize = 4096;
 
 /// What may be mounted upon below `/proc`: single files that lxcfs and its like replace. Everything else
 /// there could stand in for a file that the engine writes (CVE-2019-16884, CVE-2025-52881).
@@ -92,7 +92,9 @@ pub(super) fn plan(
         return plan_cgroups(step, context, sources, steps);
     }
     let mut parameters = options.parameters;
-    if let Some(label) = context.mount_label.filter(|_| context.facts.selinux && !matches!(kind, "proc" | "sysfs")) {
+    if let Some(label) =
+        context.mount_label.filter(|_| context.facts.selinux && !matches!(kind, "proc" | "sysfs"))
+    {
         parameters.push(parameter("context", Some(label), &mount.destination)?);
     }
     step.source = if kind == "proc" {

@@ -115,7 +115,9 @@ impl Parameter {
 
 /// The attribute bits that an option sets and clears.
 fn attribute_of(option: &str) -> Option<(u64, u64)> {
-    use attribute::{ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME};
+    use attribute::{
+        ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME,
+    };
     Some(match option {
         "ro" => (RDONLY, 0),
         "rw" => (0, RDONLY),
@@ -162,7 +164,8 @@ mod tests {
 
     #[test]
     fn sorts_by_what_they_act_upon() {
-        let options = parse(&["rbind", "rro", "rslave", "nosuid", "size=64k", "ridmap", "tmpcopyup", "nodev,noexec"]);
+        let options =
+            parse(&["rbind", "rro", "rslave", "nosuid", "size=64k", "ridmap", "tmpcopyup", "nodev,noexec"]);
         assert_eq!(options.bind, Some(true));
         assert_eq!(options.recursive, Attributes::new(attribute::RDONLY, 0));
         assert_eq!(options.propagation, vec![(MS_SLAVE, true)]);

@@ -54,7 +54,8 @@ impl InnerPath {
             prefix.push_str(name);
             prefixes.push(CString::new(prefix.as_str()).map_err(|_| PathError::Nul)?);
         }
-        let names = names.into_iter().map(CString::new).collect::<Result<_, _>>().map_err(|_| PathError::Nul)?;
+        let names =
+            names.into_iter().map(CString::new).collect::<Result<_, _>>().map_err(|_| PathError::Nul)?;
         Ok(Self { prefixes, names })
     }
 

@@ -240,7 +240,9 @@ impl fmt::Display for Step {
             Self::NewKeyring => write!(formatter, "join a new session keyring"),
             Self::Propagation(kind) => write!(formatter, "make every mount {}", propagation_name(*kind)),
             Self::AttachRoot(RootSource::Tree(_)) => write!(formatter, "attach the root directory"),
-            Self::AttachRoot(RootSource::Late) => write!(formatter, "attach the id-mapped root from the parent"),
+            Self::AttachRoot(RootSource::Late) => {
+                write!(formatter, "attach the id-mapped root from the parent")
+            }
             Self::AttachRoot(RootSource::Overlay { lower, .. }) => {
                 write!(formatter, "attach an overlay of {} layers as root", lower.len())
             }
@@ -261,15 +263,21 @@ impl fmt::Display for Step {
             Self::ContainerHooks => write!(formatter, "run the createContainer hooks"),
             Self::Pivot => write!(formatter, "pivot into the root, detach the host's mounts"),
             Self::MoveRoot => write!(formatter, "move the root mount to / and chroot"),
-            Self::RootPropagation(kind) => write!(formatter, "make the root mount {}", propagation_name(*kind)),
+            Self::RootPropagation(kind) => {
+                write!(formatter, "make the root mount {}", propagation_name(*kind))
+            }
             Self::ReadonlyRoot => write!(formatter, "make the root read-only"),
             Self::Hostname(name) => write!(formatter, "set the host name `{}`", text(name)),
             Self::Domainname(name) => write!(formatter, "set the domain name `{}`", text(name)),
-            Self::Sysctl { path, value } => write!(formatter, "write `{}` to /proc/{}", text(value), text(path)),
+            Self::Sysctl { path, value } => {
+                write!(formatter, "write `{}` to /proc/{}", text(value), text(path))
+            }
             Self::Mask(path) => write!(formatter, "mask {path}"),
             Self::Readonly(path) => write!(formatter, "make {path} read-only"),
             Self::Scheduler(attributes) => write!(formatter, "set scheduling policy {}", attributes.policy),
-            Self::IoPriority(class, level) => write!(formatter, "set I/O priority class {class} level {level}"),
+            Self::IoPriority(class, level) => {
+                write!(formatter, "set I/O priority class {class} level {level}")
+            }
             Self::MemoryPolicy(mode, _) => write!(formatter, "set memory policy {mode}"),
             Self::Personality(domain) => write!(formatter, "set execution domain {domain:#x}"),
             Self::FindProgram => write!(formatter, "find the program"),
@@ -294,7 +302,9 @@ impl fmt::Display for Step {
                     sets.ambient
                 )
             }
-            Self::WorkingDirectory(path) => write!(formatter, "enter {}, check that it is inside", text(path)),
+            Self::WorkingDirectory(path) => {
+                write!(formatter, "enter {}, check that it is inside", text(path))
+            }
             Self::NoNewPrivileges => write!(formatter, "set no_new_privs"),
             Self::Filter => write!(formatter, "install the seccomp filter"),
             Self::Init => write!(formatter, "stay as pid 1, go on in a child"),

@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn the_hosts_own_are_refused() {
-        for name in ["kernel.core_pattern", "vm.swappiness", "fs.file-max", "kernel.shmmax2", "kernel", "user.max"] {
+        for name in
+            ["kernel.core_pattern", "vm.swappiness", "fs.file-max", "kernel.shmmax2", "kernel", "user.max"]
+        {
             assert!(matches!(path(name), Err(SysctlError::NotNamespaced(_))), "{name}");
         }
         assert!(matches!(path("kernel.hostname"), Err(SysctlError::Hostname(_))));
@@ -130,7 +132,9 @@ mod tests {
     #[test]
     fn hostile_names_and_values_are_refused() {
         // CVE-2022-0811: `+` joined further sysctls; the path forms try to leave /proc/sys/net.
-        for name in ["net.ipv4.a+kernel.core_pattern", "net.//.//.kernel", "net..a", "net.ipv4.a b", "net.\n", "net."] {
+        for name in
+            ["net.ipv4.a+kernel.core_pattern", "net.//.//.kernel", "net..a", "net.ipv4.a b", "net.\n", "net."]
+        {
             assert!(path(name).is_err(), "{name:?}");
         }
         assert!(check("net.a", "1\nkernel.core_pattern=|/x", |_| true).is_err());

@@ -10,6 +10,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use self::flags::Flags;
+pub(crate) use self::options::failure;
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;

@@ -41,7 +41,7 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
 }
 
 /// Wraps an error of the library with its hint.
-pub(super) fn failure(error: Error) -> Failure {
+pub(crate) fn failure(error: Error) -> Failure {
     let hint = error.hint();
     let failure = match error {
         Error::Ids(_) | Error::Unprotected(_) => Failure::environment(error),

@@ -1,0 +1,61 @@
+//! `brig import`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+
+use clap::Parser;
+use oci::Reference;
+use store::ImportOptions;
+
+use crate::command::{self, platform};
+use crate::error::Failure;
+use crate::global::Global;
+use crate::{output, site};
+
+/// Make an image of the tar archive of a root file system
+#[derive(Debug, Parser)]
+#[command(override_usage = "brig import [FLAGS] FILE|- NAME[:TAG]")]
+struct Import {
+    /// Dockerfile instruction for the configuration, such as `CMD ["bash"]`
+    #[arg(long, short = 'c', value_name = "INSTRUCTION")]
+    change: Vec<String>,
+    /// Remark for the image's history
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    message: Option<String>,
+    /// Platform of the image, as linux/amd64
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<String>,
+    /// Print nothing
+    #[arg(long, short = 'q')]
+    quiet: bool,
+    /// The archive (plain, gzip or zstd), or `-` for standard input
+    #[arg(value_name = "FILE")]
+    file: OsString,
+    /// The image's name
+    #[arg(value_name = "NAME[:TAG]")]
+    name: String,
+}
+
+pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    let flags: Import = command::parse("brig import", args)?;
+    let reference: Reference = command::reference(&flags.name)?;
+    let mut reader: Box<dyn Read> = if flags.file == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = File::open(&flags.file)
+            .map_err(|error| Failure::user(format!("open `{}`: {error}", flags.file.display())))?;
+        Box::new(file)
+    };
+    let options = ImportOptions {
+        changes: flags.change,
+        message: flags.message,
+        platform: flags.platform.as_deref().map(platform).transpose()?,
+    };
+    let store = site::tidy_store(global)?;
+    let image = store.import(reader.as_mut(), &reference, &options).map_err(site::of_store)?;
+    if !flags.quiet {
+        output::print(&format!("{}\n", image.id))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,56 @@
+//! `brig rmi`.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use store::Force;
+
+use crate::command;
+use crate::error::{ENGINE_ERROR, Failure};
+use crate::global::Global;
+use crate::{output, site};
+
+/// Remove images
+#[derive(Debug, Parser)]
+#[command(override_usage = "brig rmi [FLAGS] IMAGE [IMAGE...]")]
+struct Rmi {
+    /// Take all names away, also while containers use the image
+    #[arg(long, short = 'f')]
+    force: bool,
+    /// Accepted for docker's sake: layers that nothing needs are always removed
+    #[arg(long, hide = true)]
+    no_prune: bool,
+    /// Names or ids
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    let flags: Rmi = command::parse("brig rmi", args)?;
+    let store = site::tidy_store(global)?;
+    let force = if flags.force { Force::Yes } else { Force::No };
+    let mut code = 0;
+    for image in &flags.images {
+        match store.remove(image, force) {
+            Ok(removed) => {
+                let mut text = String::new();
+                for reference in &removed.untagged {
+                    text.push_str(&format!("Untagged: {}\n", reference.familiar()));
+                }
+                for digest in &removed.deleted {
+                    text.push_str(&format!("Deleted: {digest}\n"));
+                }
+                output::print(&text)?;
+            }
+            // As docker: the others are removed all the same.
+            Err(error) if error.is_not_found() && flags.force => {
+                global.log.warning(&site::of_store(error).chain());
+            }
+            Err(error) => {
+                global.log.failure(&site::of_store(error));
+                code = ENGINE_ERROR;
+            }
+        }
+    }
+    Ok(code)
+}

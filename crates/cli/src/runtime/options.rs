@@ -1,0 +1,176 @@
+//! Options before the command, and where messages go.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use cgroup::{Controllers, Driver, Hierarchies};
+use runtime::CgroupOptions;
+use runtime::state::StateRoot;
+
+use super::Failed;
+
+/// What help says about the options.
+pub(super) const HELP: &str = "
+Options:
+  --root DIR            directory of the containers' state [/run/brig-runtime, $XDG_RUNTIME_DIR/brig-runtime]
+  --log FILE            write messages there too
+  --log-format FORMAT   text or json
+  --debug               more messages
+  --systemd-cgroup      let systemd make the cgroup
+  --rootless BOOL       treat the caller as unprivileged: true, false or auto
+  --criu PATH           ignored
+  -h, --help            this text
+  -v, --version         the version
+";
+
+/// The directory beside the containers that keeps compiled filters: no container can have its name.
+const FILTER_CACHE: &str = "@seccomp-v1";
+
+/// Options before the command.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    root: Option<PathBuf>,
+    log: Option<PathBuf>,
+    json: bool,
+    debug: bool,
+    systemd: bool,
+    rootless: Option<bool>,
+    pub(super) help: bool,
+    pub(super) version: bool,
+}
+
+impl Options {
+    /// Takes the options off the front of `args`.
+    pub(super) fn parse(args: &mut std::vec::IntoIter<OsString>) -> Result<Self, String> {
+        let mut options = Self::default();
+        while let Some(word) = args.as_slice().first() {
+            if !word.as_bytes().starts_with(b"-") {
+                break;
+            }
+            let word = args.next().unwrap_or_default();
+            let text =
+                word.to_str().ok_or_else(|| format!("option `{}` is no text", word.to_string_lossy()))?;
+            // Go's flag package takes one dash or two.
+            let bare = text.trim_start_matches('-');
+            let (name, inline) = match bare.split_once('=') {
+                Some((name, value)) => (name, Some(OsString::from(value))),
+                None => (bare, None),
+            };
+            let mut value = || {
+                inline
+                    .clone()
+                    .or_else(|| args.next())
+                    .ok_or_else(|| format!("option `--{name}` needs a value"))
+            };
+            match name {
+                "root" => options.root = Some(PathBuf::from(value()?)),
+                "log" => options.log = Some(PathBuf::from(value()?)),
+                "log-format" => options.json = is_json(&value()?)?,
+                "rootless" => options.rootless = boolean(&value()?)?,
+                "criu" => drop(value()?),
+                "debug" => options.debug = true,
+                "systemd-cgroup" => options.systemd = inline.is_none_or(|value| value != "false"),
+                "help" | "h" => options.help = true,
+                "version" | "v" => options.version = true,
+                _ => return Err(format!("unknown option `{text}`: `brig-runtime --help` lists them")),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The directory of the containers' state.
+    pub(super) fn root(&self) -> Result<StateRoot, Failed> {
+        let path = match &self.root {
+            Some(root) => root.clone(),
+            None if rustix::process::geteuid().is_root() => PathBuf::from("/run/brig-runtime"),
+            None => match std::env::var_os("XDG_RUNTIME_DIR") {
+                Some(run) => PathBuf::from(run).join("brig-runtime"),
+                None => return Err("XDG_RUNTIME_DIR is not set: name a directory with `--root`".into()),
+            },
+        };
+        Ok(StateRoot::open(&path)?)
+    }
+
+    /// The directory of compiled filters; without one each start compiles anew.
+    pub(super) fn filter_cache(root: &StateRoot) -> Option<std::os::fd::OwnedFd> {
+        let path = root.path().join(FILTER_CACHE);
+        match rustix::fs::mkdir(&path, rustix::fs::Mode::RWXU) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => files::open_directory(&path).ok(),
+            Err(_) => None,
+        }
+    }
+
+    /// How the container's cgroup is made.
+    pub(super) fn cgroup(&self) -> Result<CgroupOptions, Failed> {
+        let rootless = self.rootless.unwrap_or_else(|| !rustix::process::geteuid().is_root());
+        let bus = if self.systemd { Some(crate::global::systemd_bus(rootless)?) } else { None };
+        Ok(CgroupOptions {
+            driver: if self.systemd { Driver::Systemd } else { Driver::Filesystem },
+            rootless,
+            hierarchies: Hierarchies::All,
+            controllers: Controllers::NONE,
+            bus,
+        })
+    }
+
+    /// Tells a failure on standard error and in the log.
+    pub(super) fn report(&self, error: &dyn std::error::Error) {
+        self.message("error", &chain(error));
+    }
+
+    /// Tells warnings.
+    pub(super) fn warn(&self, warnings: &[String]) {
+        for warning in warnings {
+            self.message("warning", warning);
+        }
+    }
+
+    fn message(&self, level: &str, text: &str) {
+        // Engines read the error from the log; a line on standard error is for people. Warnings go to
+        // whichever there is, once.
+        if level == "error" || self.log.is_none() {
+            crate::output::error_line(&format!("brig-runtime: {level}: {text}"));
+        }
+        let Some(path) = &self.log else { return };
+        let line = if self.json {
+            let time = runtime::state::now();
+            format!("{}\n", serde_json::json!({ "level": level, "msg": text, "time": time }))
+        } else {
+            format!("time=\"{}\" level={level} msg={text:?}\n", runtime::state::now())
+        };
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+            crate::output::error_line(&format!("brig-runtime: write `{}`: {error}", path.display()));
+        }
+    }
+}
+
+fn is_json(value: &OsStr) -> Result<bool, String> {
+    match value.as_bytes() {
+        b"json" => Ok(true),
+        b"text" => Ok(false),
+        _ => Err(format!("unknown log format `{}`: use text or json", value.to_string_lossy())),
+    }
+}
+
+fn boolean(value: &OsStr) -> Result<Option<bool>, String> {
+    match value.as_bytes() {
+        b"true" | b"1" => Ok(Some(true)),
+        b"false" | b"0" => Ok(Some(false)),
+        b"auto" => Ok(None),
+        _ => Err(format!("`--rootless` cannot be `{}`: use true, false or auto", value.to_string_lossy())),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

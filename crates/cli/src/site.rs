@@ -1,0 +1,49 @@
+//! Opens the store and the containers for a command.
+
+use std::path::Path;
+
+use container::{Containers, IdSource};
+use store::Store;
+
+use crate::command::run::failure;
+use crate::error::Failure;
+use crate::global::Global;
+
+/// The host's configuration directory.
+pub(crate) const ETC: &str = "/etc";
+
+/// Opens the store, and says where the ids of containers come from.
+pub(crate) fn store(global: &Global) -> Result<(Store, IdSource), Failure> {
+    let (ownership, ids) = container::ownership(Path::new(ETC)).map_err(failure)?;
+    let store = Store::open(&global.root()?, ownership).map_err(of_store)?;
+    Ok((store, ids))
+}
+
+/// Opens the store for a command that is not in a hurry, and removes what killed commands left behind.
+pub(crate) fn tidy_store(global: &Global) -> Result<Store, Failure> {
+    let (store, _) = store(global)?;
+    let swept = Containers::open(&store, &global.runroot()?).and_then(|containers| containers.sweep());
+    if let Err(error) = swept {
+        global.log.warning(&format!("left-over containers remain: {}", failure(error).chain()));
+    }
+    Ok(store)
+}
+
+/// Sorts an error of the store by who can mend it.
+pub(crate) fn of_store(error: store::Error) -> Failure {
+    use store::Error as Kind;
+    let is_missing = error.is_not_found();
+    let failure = match error {
+        Kind::NotFound { .. }
+        | Kind::Ambiguous { .. }
+        | Kind::InUse { .. }
+        | Kind::ManyNames { .. }
+        | Kind::Change { .. }
+        | Kind::NotATag { .. } => Failure::user(error),
+        _ => Failure::environment(error),
+    };
+    if is_missing {
+        return failure.hint("`brig images` lists what is here; `brig load` and `brig import` bring more");
+    }
+    failure
+}

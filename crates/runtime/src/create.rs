@@ -1,0 +1,396 @@
+//! Making a container: `create`, which leaves it waiting for `start`, and `run` in the foreground.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use cgroup::{Cgroup, Controllers, Driver, Hierarchies, Layout, Strictness};
+use files::atomic::{self, Durability};
+use oci::runtime::{Resources, Spec, Status};
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags};
+use rustix::process::Pid;
+
+use crate::foreground::{self, Exit};
+use crate::launch::{self, Answers, Launched};
+use crate::opened::{Filter, StartGate};
+use crate::plan::{self, Facts, Plan, RootKind};
+use crate::prepare::{self, Given, Layers, Ready};
+use crate::state::{self, DONE, GO, Saved, StateRoot};
+use crate::{Error, Result, console, facts, hooks, listener, verify};
+
+/// How the container's cgroup is made.
+#[derive(Clone, Debug)]
+pub struct CgroupOptions {
+    /// Who makes it.
+    pub driver: Driver,
+    /// Whether the caller is not the machine's root.
+    pub rootless: bool,
+    /// Whether all v1 hierarchies are joined.
+    pub hierarchies: Hierarchies,
+    /// Controllers wanted for statistics.
+    pub controllers: Controllers,
+    /// Socket of the bus of systemd, for its driver.
+    pub bus: Option<PathBuf>,
+}
+
+impl CgroupOptions {
+    /// The file system driver, for the caller as he is.
+    pub fn for_caller() -> Self {
+        Self {
+            driver: Driver::Filesystem,
+            rootless: !rustix::process::geteuid().is_root(),
+            hierarchies: Hierarchies::Needed,
+            controllers: Controllers::NONE,
+            bus: None,
+        }
+    }
+}
+
+/// What container to make.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its spec.
+    pub spec: Spec,
+    /// Absolute path of its bundle.
+    pub bundle: &'a str,
+    /// Where its state is kept.
+    pub root: &'a StateRoot,
+    /// Its root file system as layers, in place of the spec's directory.
+    pub layers: Option<Layers>,
+    /// Its cgroup.
+    pub cgroup: CgroupOptions,
+    /// Limits that were not asked for: where they cannot be applied there is a warning only.
+    pub default_resources: Option<&'a Resources>,
+    /// Where compiled filters are kept.
+    pub filter_cache: Option<BorrowedFd<'a>>,
+    /// Unix socket that gets the master of the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// File that gets the pid.
+    pub pid_file: Option<PathBuf>,
+    /// Number of descriptors from 3 on that the payload keeps.
+    pub preserve_descriptors: u32,
+    /// Chroot instead of pivot_root.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub keep_keyring: bool,
+    /// Put a reaping pid 1 of ours in front of the payload.
+    pub init: bool,
+    /// Whether the standard input is relayed to a terminal.
+    pub interactive: bool,
+}
+
+/// What was made, beside the container.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What could not be done and was not asked for, and what is odd.
+    pub warnings: Vec<String>,
+}
+
+/// A container that was cloned: what is undone if a later step fails.
+struct Made {
+    plan: Plan,
+    saved: Saved,
+    directory: OwnedFd,
+    cgroup: Option<Cgroup>,
+    launched: Launched,
+    answers: Answers,
+}
+
+/// Makes the plan of a request without making anything else, for `--dry-run`.
+pub fn plan_of(spec: &Spec, bundle: &str, layers: Option<(usize, bool)>, init: bool) -> Result<Plan> {
+    let mut facts = facts::read(bundle, Vec::new(), true);
+    facts.root = match layers {
+        Some((lower, writable)) => RootKind::Overlay { lower, writable, late: maps_layers(spec) },
+        None => RootKind::Directory,
+    };
+    facts.init = init;
+    Ok(plan::build(spec, &facts)?)
+}
+
+/// Makes the container and leaves it waiting for `start`.
+pub fn create(request: Request<'_>, report: &mut Report) -> Result<()> {
+    let (id, root) = (request.id.to_owned(), request.root);
+    let (console_socket, pid_file) = (request.console_socket.clone(), request.pid_file.clone());
+    let made = make(request, Purpose::Create, report)?;
+    finish_start(&made, console_socket.as_deref(), pid_file.as_deref())
+        .inspect_err(|_| undo(root, &id, made.cgroup.as_ref()))?;
+    made.launched.release();
+    Ok(())
+}
+
+/// Makes the container, starts it and waits for its end in the foreground.
+pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) -> Result<Exit> {
+    let (id, root, interactive) = (request.id.to_owned(), request.root, request.interactive);
+    let (console_socket, pid_file) = (request.console_socket.clone(), request.pid_file.clone());
+    let signals = if detach { None } else { Some(foreground::hold_signals()?) };
+    let mut made = make(request, Purpose::Run, report)?;
+    let process = launch::open_process(made.launched.pid)?;
+    let checked = verify::verify(&made.plan, &process)
+        .and_then(|()| finish_start(&made, console_socket.as_deref(), pid_file.as_deref()))
+        .and_then(|()| poststart(&made.saved));
+    if let Err(error) = checked {
+        drop(made.launched);
+        undo(root, &id, made.cgroup.as_ref());
+        return Err(error);
+    }
+    let Some(signals) = signals else {
+        made.launched.release();
+        return Ok(Exit(0));
+    };
+    let master = if console_socket.is_none() { made.answers.terminal.take() } else { None };
+    let (_, pidfd) = made.launched.release();
+    let exit = foreground::wait(pidfd.as_fd(), signals.as_fd(), master, interactive)?;
+    if !keep {
+        report.warnings.extend(crate::lifecycle::tear_down(root, &made.saved, &made.directory)?);
+    }
+    Ok(exit)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Create,
+    Run,
+}
+
+fn make(request: Request<'_>, mode: Purpose, report: &mut Report) -> Result<Made> {
+    check_terminal(&request, mode)?;
+    let directory = request.root.reserve(request.id)?;
+    let (root, id) = (request.root, request.id);
+    let mut cgroup = None;
+    make_in(request, mode, directory, &mut cgroup, report).inspect_err(|_| undo(root, id, cgroup.as_ref()))
+}
+
+/// Removes what a failed creation leaves. What cannot be removed stays for `delete`.
+fn undo(root: &StateRoot, id: &str, cgroup: Option<&Cgroup>) {
+    if let Some(cgroup) = cgroup {
+        // The reason of the failure matters more than that of the cleaning, which `delete` does again.
+        drop(cgroup.kill(rustix::process::Signal::KILL));
+        drop(cgroup.remove());
+    }
+    drop(root.remove(id));
+}
+
+fn check_terminal(request: &Request<'_>, mode: Purpose) -> Result<()> {
+    let terminal = request.spec.process.as_ref().is_some_and(|process| process.terminal);
+    match (terminal, request.console_socket.is_some(), mode) {
+        (true, false, Purpose::Create) => {
+            Err(Error::Terminal("a terminal needs `--console-socket` to be handed over"))
+        }
+        (false, true, _) => {
+            Err(Error::Terminal("`--console-socket` is given, but the process has no terminal"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn make_in(
+    mut request: Request<'_>,
+    mode: Purpose,
+    directory: OwnedFd,
+    made_cgroup: &mut Option<Cgroup>,
+    report: &mut Report,
+) -> Result<Made> {
+    let spec = &request.spec;
+    let process = spec.process.as_ref().ok_or(plan::Refusal::Missing("process"))?;
+    let layout = Layout::detect()?;
+    // systemd makes no empty scope: its cgroup comes with the process.
+    let by_systemd = request.cgroup.driver == Driver::Systemd;
+    let mut views = vec![plan::CgroupView { kind: "cgroup2".to_owned(), ..plan::CgroupView::default() }];
+    if !by_systemd {
+        let cgroup = made_cgroup.insert(make_cgroup(&layout, &request, None, report)?);
+        views = facts::cgroup_views(&layout, cgroup);
+    }
+    let mut facts = facts::read(request.bundle, views, true);
+    facts.no_pivot = request.no_pivot;
+    facts.keep_keyring = request.keep_keyring;
+    facts.init = request.init;
+    facts.root = match &request.layers {
+        Some(layers) => RootKind::Overlay {
+            lower: layers.lower.len(),
+            writable: layers.writable.is_some(),
+            late: maps_layers(spec),
+        },
+        None => RootKind::Directory,
+    };
+    let plan = plan::build(spec, &facts)?;
+    report.warnings.extend(plan.warnings.iter().cloned());
+    let filter = filter_of(spec, request.filter_cache, report)?;
+    let start = if mode == Purpose::Create { Some(make_gate(&directory)?) } else { None };
+    let given = Given { layers: request.layers.take(), start, preserved: request.preserve_descriptors };
+    let spec = &request.spec;
+    let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
+    let child_hooks = prepare_hooks(spec, &mut ready)?;
+    let mut saved = Saved {
+        id: request.id.to_owned(),
+        pid: 0,
+        start_time: 0,
+        bundle: request.bundle.to_owned(),
+        created: state::now(),
+        owner: rustix::process::geteuid().as_raw(),
+        cgroup: None,
+        spec: spec.clone(),
+    };
+    let launched = launch::clone(&plan, &mut ready, made_cgroup.as_ref(), false)?;
+    saved.pid = launched.pid.as_raw_nonzero().get();
+    saved.start_time = state::start_time(saved.pid).unwrap_or_default();
+    if by_systemd {
+        *made_cgroup = Some(make_cgroup(&layout, &request, Some(saved.pid), report)?);
+    }
+    saved.cgroup = made_cgroup.as_ref().map(Cgroup::to_saved);
+    saved.write(&directory)?;
+    if child_hooks && let Some(file) = &ready.prepared.state {
+        write_state(file, &saved)?;
+    }
+    // Descriptors that the child has as well: while this process held the write end open, `start` would
+    // wait for ever.
+    ready.prepared.start = None;
+    launch::go(&plan, &launched, ready.late, made_cgroup.as_ref())?;
+    let program = process.args.first().map_or("", String::as_str);
+    let answers = launch::listen(&plan, &launched, program, || runtime_hooks(spec, &saved))?;
+    if let Some(found) = &answers.listener {
+        listener::hand_over(spec, &saved.to_oci(Status::Creating), found)?;
+    }
+    let cgroup = made_cgroup.as_ref().map(|cgroup| Cgroup::from_saved(&cgroup.to_saved())).transpose()?;
+    Ok(Made { plan, saved, directory, cgroup, launched, answers })
+}
+
+/// Whether layers are id-mapped by this process: it may, and the container has ids of its own.
+fn maps_layers(spec: &Spec) -> bool {
+    let maps = spec.linux.as_ref().is_some_and(|linux| !linux.uid_mappings.is_empty());
+    maps && rustix::process::geteuid().is_root()
+}
+
+fn make_cgroup(
+    layout: &Layout,
+    request: &Request<'_>,
+    leader: Option<i32>,
+    report: &mut Report,
+) -> Result<Cgroup> {
+    let linux = request.spec.linux.as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path.as_deref()).filter(|path| !path.is_empty());
+    let none = Resources::default();
+    let asked = linux.and_then(|linux| linux.resources.as_ref()).unwrap_or(&none);
+    let defaults = request.default_resources.unwrap_or(&none);
+    let bus = request.cgroup.bus.as_deref().zip(leader);
+    let wanted = cgroup::Request {
+        id: request.id,
+        path,
+        driver: request.cgroup.driver,
+        rootless: request.cgroup.rootless,
+        shared: false,
+        hierarchies: request.cgroup.hierarchies,
+        controllers: request.cgroup.controllers.union(Controllers::needed(defaults)),
+        systemd: bus.map(|(socket, leader)| cgroup::SystemdBus { socket, leader }),
+    };
+    let (cgroup, warnings) = Cgroup::create(layout, &wanted, asked)?;
+    report.warnings.extend(warnings.iter().map(ToString::to_string));
+    let applied = cgroup
+        .apply(asked, Strictness::Requested)
+        .and_then(|first| Ok((first, cgroup.apply(defaults, Strictness::Default)?)));
+    let (first, second) = match applied {
+        Ok(warnings) => warnings,
+        Err(error) => {
+            // The limit that failed is what matters; an empty directory that stays is found by `delete`.
+            drop(cgroup.remove());
+            return Err(error.into());
+        }
+    };
+    report.warnings.extend(first.iter().chain(&second).map(ToString::to_string));
+    Ok(cgroup)
+}
+
+/// The compiled filter of a spec.
+pub(crate) fn filter_of(
+    spec: &Spec,
+    cache: Option<BorrowedFd<'_>>,
+    report: &mut Report,
+) -> Result<Option<Filter>> {
+    let Some(profile) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else { return Ok(None) };
+    let native = seccomp::Arch::native().ok_or(plan::Refusal::Unsupported("seccomp on this architecture"))?;
+    let compiled = seccomp::load(profile, native, cache)?;
+    report.warnings.extend(compiled.warnings.iter().map(ToString::to_string));
+    let instructions = compiled.program.instructions().to_vec();
+    Ok(Some(Filter { instructions, flags: compiled.program.flags() }))
+}
+
+/// Makes the fifos of a container that waits for `start`.
+fn make_gate(directory: &OwnedFd) -> Result<StartGate> {
+    let open = |name: &'static str, flags| {
+        rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::system("open", name, errno))
+    };
+    for name in [GO, DONE] {
+        rustix::fs::mknodat(directory, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .map_err(|errno| Error::system("make", name, errno))?;
+    }
+    // Open for both, the read end never sees an end of file before `start` came.
+    let go = open(GO, OFlags::RDWR)?;
+    // A fifo opens for writing only while somebody reads: this reader is gone when `create` ends.
+    let reader = open(DONE, OFlags::RDONLY | OFlags::NONBLOCK)?;
+    let done = open(DONE, OFlags::WRONLY | OFlags::NONBLOCK)?;
+    drop(reader);
+    Ok(StartGate { go, done })
+}
+
+/// Lays out the hooks that the child runs; true when there are any.
+fn prepare_hooks(spec: &Spec, ready: &mut Ready) -> Result<bool> {
+    let Some(hooks) = &spec.hooks else { return Ok(false) };
+    ready.prepared.container_hooks = prepare::hooks(&hooks.create_container)?;
+    ready.prepared.start_hooks = prepare::hooks(&hooks.start_container)?;
+    let any = !hooks.create_container.is_empty() || !hooks.start_container.is_empty();
+    if any {
+        let file = rustix::fs::memfd_create(c"brig-state", MemfdFlags::CLOEXEC)
+            .map_err(|errno| Error::system("make", "a memory file", errno))?;
+        ready.prepared.state = Some(file);
+    }
+    Ok(any)
+}
+
+fn write_state(file: &OwnedFd, saved: &Saved) -> Result<()> {
+    let state = saved.to_oci(Status::Creating);
+    let bytes = serde_json::to_vec(&state).map_err(|source| Error::State { id: saved.id.clone(), source })?;
+    files::write_all(file, &bytes).map_err(Error::Files)
+}
+
+fn runtime_hooks(spec: &Spec, saved: &Saved) -> Result<()> {
+    let Some(list) = &spec.hooks else { return Ok(()) };
+    let state = saved.to_oci(Status::Creating);
+    hooks::run("prestart", &list.prestart, &state)?;
+    hooks::run("createRuntime", &list.create_runtime, &state)
+}
+
+/// Hooks after the payload was executed: the first failure ends the container, as runc does.
+pub(crate) fn poststart(saved: &Saved) -> Result<()> {
+    match &saved.spec.hooks {
+        Some(list) => hooks::run("poststart", &list.poststart, &saved.to_oci(Status::Running)),
+        None => Ok(()),
+    }
+}
+
+fn finish_start(made: &Made, console_socket: Option<&Path>, pid_file: Option<&Path>) -> Result<()> {
+    if let (Some(socket), Some(master)) = (console_socket, &made.answers.terminal) {
+        console::send(socket, master)?;
+    }
+    if let Some(path) = pid_file {
+        write_pid_file(path, made.launched.pid)?;
+    }
+    Ok(())
+}
+
+/// Writes the pid for whoever waits for the file: whole or not at all.
+pub(crate) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
+    let name = path.file_name().ok_or(Error::Terminal("`--pid-file` names no file"))?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let directory = files::open_directory(parent).map_err(Error::Files)?;
+    let text = pid.as_raw_nonzero().to_string();
+    atomic::write(directory.as_fd(), name, text.as_bytes(), 0o644, Durability::Volatile).map_err(Error::Files)
+}
+
+/// The facts of a plan for a process that joins: nothing of the bundle.
+pub(crate) fn exec_facts() -> Facts {
+    facts::read("/", Vec::new(), false)
+}

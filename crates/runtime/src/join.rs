@@ -1,0 +1,104 @@
+//! `exec`: a further process in a running container, with no more than the container itself has.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci::runtime::{Process, Status};
+use rustix::fs::{Mode, OFlags};
+
+use crate::create::{self, Report};
+use crate::foreground::{self, Exit};
+use crate::launch;
+use crate::lifecycle::{Container, status_name};
+use crate::prepare::{self, Given};
+use crate::verify::NAMESPACE_FILES;
+use crate::{Error, Result, console, listener, plan};
+
+/// What process to start.
+#[derive(Debug)]
+pub struct ExecRequest {
+    /// The process.
+    pub process: Process,
+    /// Return once it runs, instead of waiting for its end.
+    pub detach: bool,
+    /// Whether the standard input is relayed to a terminal.
+    pub interactive: bool,
+    /// Unix socket that gets the master of the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// File that gets the pid.
+    pub pid_file: Option<PathBuf>,
+    /// Number of descriptors from 3 on that the process keeps.
+    pub preserve_descriptors: u32,
+    /// Join a paused container too.
+    pub ignore_paused: bool,
+}
+
+/// Starts a process in a container.
+pub fn exec(container: &Container<'_>, request: ExecRequest, report: &mut Report) -> Result<Exit> {
+    let saved = container.saved();
+    match container.status() {
+        Status::Running | Status::Created => {}
+        Status::Paused if request.ignore_paused => {}
+        status => {
+            return Err(Error::WrongStatus {
+                action: "exec in",
+                id: saved.id.clone(),
+                status: status_name(status),
+            });
+        }
+    }
+    if request.process.terminal && request.detach && request.console_socket.is_none() {
+        return Err(Error::Terminal("a detached terminal needs `--console-socket` to be handed over"));
+    }
+    let signals = if request.detach { None } else { Some(foreground::hold_signals()?) };
+    let seccomp = saved.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let mut facts = create::exec_facts();
+    facts.keep_keyring = true;
+    let plan = plan::build_exec(&request.process, &facts, seccomp)?;
+    report.warnings.extend(plan.warnings.iter().cloned());
+    let filter = create::filter_of(&saved.spec, None, report)?;
+    let given = Given { layers: None, start: None, preserved: request.preserve_descriptors };
+    let mut ready = prepare::prepare(&plan, &facts.root, &request.process, filter, given)?;
+    ready.prepared.joins = namespaces_of(saved.pid)?;
+    if !saved.is_alive() {
+        return Err(Error::WrongStatus { action: "exec in", id: saved.id.clone(), status: "stopped" });
+    }
+    let cgroup = saved.open_cgroup()?;
+    let launched = launch::clone(&plan, &mut ready, None, true)?;
+    launch::go(&plan, &launched, Vec::new(), cgroup.as_ref())?;
+    let program = request.process.args.first().map_or("", String::as_str);
+    let mut answers = launch::listen(&plan, &launched, program, || Ok(()))?;
+    if let Some(found) = &answers.listener {
+        listener::hand_over(&saved.spec, &container.state(), found)?;
+    }
+    if let (Some(socket), Some(master)) = (&request.console_socket, &answers.terminal) {
+        console::send(socket, master)?;
+    }
+    if let Some(path) = &request.pid_file {
+        create::write_pid_file(path, launched.pid)?;
+    }
+    let (_, pidfd) = launched.release();
+    let Some(signals) = signals else { return Ok(Exit(0)) };
+    let master = if request.console_socket.is_none() { answers.terminal.take() } else { None };
+    foreground::wait(pidfd.as_fd(), signals.as_fd(), master, request.interactive)
+}
+
+/// The namespaces of a process that are not our own, the user namespace first.
+fn namespaces_of(pid: i32) -> Result<Vec<(OwnedFd, u64)>> {
+    let process = launch::open_process(crate::state::pid(pid)?)?;
+    let mut namespaces = Vec::with_capacity(NAMESPACE_FILES.len());
+    for (kind, name) in NAMESPACE_FILES {
+        let path = format!("ns/{name}");
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&process, path.as_str(), flags, Mode::empty()) {
+            Ok(file) => file,
+            // A kernel without that kind.
+            Err(rustix::io::Errno::NOENT) => continue,
+            Err(errno) => return Err(Error::system("open", path, errno)),
+        };
+        if !prepare::is_own(&file, name)? {
+            namespaces.push((file, plan::namespace_flag(kind)));
+        }
+    }
+    Ok(namespaces)
+}

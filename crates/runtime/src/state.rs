@@ -1,0 +1,279 @@
+//! Containers on disk: `<root>/<id>/state.json`, and the fifos of one that waits for `start`.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use files::atomic::{self, Durability};
+use oci::runtime::{Spec, State, Status};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+const STATE: &str = "state.json";
+/// `start` writes a byte to it.
+pub(crate) const GO: &str = "start.go";
+/// Closed by exec; a failure is written to it.
+pub(crate) const DONE: &str = "start.done";
+/// Longest accepted state file in bytes: a spec of the largest accepted size, and what is around it.
+const MAX_STATE: u64 = 40 * 1024 * 1024;
+/// Longest id, as in runc.
+const MAX_ID: usize = 1024;
+
+/// The directory that holds one directory for each container.
+#[derive(Debug)]
+pub struct StateRoot {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+/// What is kept of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Saved {
+    /// The container's id.
+    pub id: String,
+    /// Its first process, as the host sees it; 0 while it is being created.
+    pub pid: i32,
+    /// When that process started, in clock ticks after boot: tells it from a later one with its number.
+    pub start_time: u64,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// When the container was created, RFC 3339.
+    pub created: String,
+    /// User who created it.
+    pub owner: u32,
+    /// Its cgroup.
+    pub cgroup: Option<cgroup::Saved>,
+    /// Its spec.
+    pub spec: Spec,
+}
+
+impl StateRoot {
+    /// Opens the directory and makes it, with those above, where it is missing. Mode 0700.
+    pub fn open(path: &Path) -> Result<Self> {
+        std::fs::DirBuilder::new_private(path)?;
+        let directory = files::open_directory(path).map_err(Error::Files)?;
+        Ok(Self { directory, path: path.to_owned() })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reserves a container's directory: of two that ask for one id, one gets it.
+    pub fn reserve(&self, id: &str) -> Result<OwnedFd> {
+        check_id(id)?;
+        match rustix::fs::mkdirat(&self.directory, id, Mode::from_raw_mode(0o711)) {
+            Ok(()) => self.directory_of(id),
+            Err(Errno::EXIST) => Err(Error::Exists(id.to_owned())),
+            Err(errno) => Err(Error::system("make the state directory of", id, errno)),
+        }
+    }
+
+    /// Opens a container's directory.
+    pub fn directory_of(&self, id: &str) -> Result<OwnedFd> {
+        check_id(id)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.directory, id, flags, Mode::empty()) {
+            Ok(directory) => Ok(directory),
+            Err(Errno::NOENT) => Err(Error::NoContainer(id.to_owned())),
+            Err(errno) => Err(Error::system("open the state directory of", id, errno)),
+        }
+    }
+
+    /// Removes a container's directory.
+    pub fn remove(&self, id: &str) -> Result<()> {
+        check_id(id)?;
+        let directory = self.directory_of(id)?;
+        for name in [STATE, GO, DONE] {
+            atomic::remove(directory.as_fd(), name, Durability::Volatile).map_err(Error::Files)?;
+        }
+        match rustix::fs::unlinkat(&self.directory, id, AtFlags::REMOVEDIR) {
+            // The engine keeps files of its own beside the state.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            Err(errno) => Err(Error::system("remove the state directory of", id, errno)),
+        }
+    }
+
+    /// Reads a container.
+    pub fn load(&self, id: &str) -> Result<Saved> {
+        let directory = self.directory_of(id)?;
+        let bytes = files::root::read_bounded(&directory, STATE, MAX_STATE).map_err(Error::Files)?;
+        let bytes = bytes.ok_or_else(|| Error::NoContainer(id.to_owned()))?;
+        serde_json::from_slice(&bytes).map_err(|source| Error::State { id: id.to_owned(), source })
+    }
+
+    /// The ids of all containers, in order.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let failed = |errno| Error::system("list", self.path.display().to_string(), errno);
+        let mut ids = Vec::new();
+        for entry in Dir::read_from(&self.directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if let Ok(name) = entry.file_name().to_str()
+                && check_id(name).is_ok()
+                && self.load(name).is_ok()
+            {
+                ids.push(name.to_owned());
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+}
+
+/// `mkdir -p` with mode 0700: what is in there belongs to its user alone.
+trait PrivateDirectory {
+    fn new_private(path: &Path) -> Result<()>;
+}
+
+impl PrivateDirectory for std::fs::DirBuilder {
+    fn new_private(path: &Path) -> Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        Self::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            Error::system("make", path.display().to_string(), errno)
+        })
+    }
+}
+
+/// Ids as runc takes them: they become the name of a directory.
+pub fn check_id(id: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'-' | b'.');
+    if id.is_empty() || id.len() > MAX_ID || id == "." || id == ".." || !id.bytes().all(plain) {
+        return Err(Error::BadId(id.chars().take(64).collect::<String>().escape_default().to_string()));
+    }
+    Ok(())
+}
+
+impl Saved {
+    /// Writes it to the container's directory.
+    pub fn write(&self, directory: &OwnedFd) -> Result<()> {
+        let bytes =
+            serde_json::to_vec(self).map_err(|source| Error::State { id: self.id.clone(), source })?;
+        atomic::write(directory.as_fd(), STATE, &bytes, 0o600, Durability::Volatile).map_err(Error::Files)
+    }
+
+    /// Whether the first process lives.
+    pub fn is_alive(&self) -> bool {
+        self.pid > 0 && start_time(self.pid) == Some(self.start_time)
+    }
+
+    /// Where in its life the container is.
+    pub fn status(&self, directory: &OwnedFd) -> Status {
+        if self.pid == 0 {
+            return Status::Creating;
+        }
+        if !self.is_alive() {
+            return Status::Stopped;
+        }
+        if rustix::fs::statat(directory, GO, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Status::Created;
+        }
+        let frozen = self.open_cgroup().ok().flatten().and_then(|cgroup| cgroup.is_frozen().ok());
+        if frozen == Some(true) { Status::Paused } else { Status::Running }
+    }
+
+    /// Its cgroup, as far as it exists still.
+    pub fn open_cgroup(&self) -> Result<Option<cgroup::Cgroup>> {
+        match &self.cgroup {
+            Some(saved) => Ok(Some(cgroup::Cgroup::from_saved(saved)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// What `state` prints.
+    pub fn to_oci(&self, status: Status) -> State {
+        State {
+            oci_version: oci::runtime::SPEC_VERSION.to_owned(),
+            id: self.id.clone(),
+            status,
+            pid: (status != Status::Stopped && self.pid > 0).then_some(self.pid),
+            bundle: self.bundle.clone(),
+            annotations: self.spec.annotations.clone(),
+        }
+    }
+}
+
+/// When a process started, field 22 of `/proc/<pid>/stat`; `None` for one that is dead or a zombie.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = crate::facts::read_small(&format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in parentheses, with whatever it likes in it.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace();
+    match fields.next()? {
+        "Z" | "X" | "x" => None,
+        _ => fields.nth(18)?.parse().ok(),
+    }
+}
+
+/// The pid as the type that calls take.
+pub(crate) fn pid(number: i32) -> Result<Pid> {
+    Pid::from_raw(number).ok_or_else(|| Error::system("use", format!("pid {number}"), Errno::INVAL))
+}
+
+/// Names of files in a container's directory that an engine must not use.
+pub fn is_reserved(name: &OsStr) -> bool {
+    [STATE, GO, DONE].iter().any(|reserved| name == *reserved)
+}
+
+/// The time now as RFC 3339 in UTC.
+pub fn now() -> String {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let (days, seconds) = (time.tv_sec.div_euclid(86_400), time.tv_sec.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}Z",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        time.tv_nsec
+    )
+}
+
+/// Days after 1970-01-01 to year, month, day of the Gregorian calendar.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Years that start in March put the leap day at their end; 400 of them are 146,097 days.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (year + era * 400 + carry, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_cannot_leave_their_directory() {
+        for good in ["a", "A_b+c-d.e", "0", &"x".repeat(1024)] {
+            assert!(check_id(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "a\0", "é", &"x".repeat(1025)] {
+            assert!(check_id(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(59), (1970, 3, 1));
+        assert_eq!(civil(11_016), (2000, 2, 29));
+        assert_eq!(civil(20_779), (2026, 11, 22));
+    }
+
+    #[test]
+    fn own_start_time_is_known() {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        assert!(start_time(pid).is_some());
+        assert_eq!(start_time(i32::MAX), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! After the start: compare what the kernel shows of the container's first process with the plan.
+//!
+//! The payload runs already and may have tightened what it was given, so only looser is a mismatch.
+
+use std::os::fd::OwnedFd;
+
+use oci::runtime::NamespaceKind;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::plan::{Plan, Step};
+use crate::{Error, Result};
+
+/// Longest file of `/proc/<pid>` that is read in bytes.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// Kinds with the names of their files in `/proc/<pid>/ns`.
+pub(crate) const NAMESPACE_FILES: [(NamespaceKind, &str); 8] = [
+    (NamespaceKind::User, "user"),
+    (NamespaceKind::Cgroup, "cgroup"),
+    (NamespaceKind::Ipc, "ipc"),
+    (NamespaceKind::Uts, "uts"),
+    (NamespaceKind::Network, "net"),
+    (NamespaceKind::Pid, "pid"),
+    (NamespaceKind::Time, "time"),
+    (NamespaceKind::Mount, "mnt"),
+];
+
+/// Compares; a process that ended meanwhile has nothing left to compare.
+///
+/// `process` is `/proc/<pid>`, opened before the process could have been reaped.
+pub(crate) fn verify(plan: &Plan, process: &OwnedFd) -> Result<()> {
+    match compare(plan, process) {
+        Err(Gone::Process) => Ok(()),
+        Err(Gone::Mismatch(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+enum Gone {
+    Process,
+    Mismatch(Error),
+}
+
+fn compare(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
+    let status = read(process, "status")?;
+    if field(&status, "State").is_none_or(|state| state.starts_with(['Z', 'X'])) {
+        return Err(Gone::Process);
+    }
+    for step in &plan.steps {
+        match step {
+            Step::Identity(identity) => {
+                let sets = &identity.capabilities;
+                for (name, what, allowed) in [
+                    ("CapBnd", "the bounding set", sets.bounding),
+                    ("CapPrm", "the permitted set", sets.bounding | sets.permitted | sets.inheritable),
+                    ("CapAmb", "the ambient set", sets.ambient),
+                ] {
+                    let found = field(&status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+                    require(what, found.is_some_and(|found| found & !allowed == 0), allowed, found)?;
+                }
+            }
+            Step::NoNewPrivileges => {
+                let found = field(&status, "NoNewPrivs");
+                require("no_new_privs", found == Some("1"), 1, found)?;
+            }
+            Step::Filter => {
+                let found = field(&status, "Seccomp");
+                require("the seccomp mode", found == Some("2"), 2, found)?;
+            }
+            _ => {}
+        }
+    }
+    compare_maps(plan, process)?;
+    compare_namespaces(plan, process)?;
+    compare_mounts(plan, process)
+}
+
+fn compare_maps(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
+    if !plan.namespaces.creates(NamespaceKind::User) {
+        return Ok(());
+    }
+    for (name, what, planned) in
+        [("uid_map", "the user id map", &plan.uid_map), ("gid_map", "the group id map", &plan.gid_map)]
+    {
+        let text = read(process, name)?;
+        // The kernel sorts nothing, but the host's ids are shown as the reader's namespace sees them.
+        let found: Vec<(u32, u32)> = text
+            .lines()
+            .filter_map(|line| {
+                let mut numbers = line.split_ascii_whitespace().map(|number| number.parse::<u32>().ok());
+                Some((numbers.next()??, numbers.nth(1)??))
+            })
+            .collect();
+        let mut found = found;
+        let mut wanted: Vec<(u32, u32)> =
+            planned.iter().map(|range| (range.container_id, range.size)).collect();
+        found.sort_unstable();
+        wanted.sort_unstable();
+        require(what, found == wanted, format!("{wanted:?}"), Some(format!("{found:?}")))?;
+    }
+    Ok(())
+}
+
+fn compare_namespaces(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
+    for (kind, name) in NAMESPACE_FILES {
+        if !plan.namespaces.creates(kind) {
+            continue;
+        }
+        let theirs = namespace_inode(process, name)?;
+        let own = rustix::fs::stat(format!("/proc/self/ns/{name}")).map(|stat| stat.st_ino).ok();
+        require("a namespace", own != Some(theirs), format!("{name} of its own"), Some("the caller's"))?;
+    }
+    Ok(())
+}
+
+fn namespace_inode(process: &OwnedFd, name: &str) -> Result<u64, Gone> {
+    let path = format!("ns/{name}");
+    match rustix::fs::statat(process, path.as_str(), rustix::fs::AtFlags::empty()) {
+        Ok(stat) => Ok(stat.st_ino),
+        // Of a process that hides, or is gone, nothing can be told: the first is not ours to see through.
+        Err(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => Err(Gone::Process),
+        Err(errno) => Err(Gone::Mismatch(Error::system("stat", path, errno))),
+    }
+}
+
+/// `/proc/sys` read-only, and no mount of the host left: the root's parent is not shown inside.
+fn compare_mounts(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
+    let mounts = read(process, "mountinfo")?;
+    let options_at = |point: &str| {
+        mounts.lines().rev().find_map(|line| {
+            let mut fields = line.split(' ');
+            (fields.nth(4)? == point).then(|| fields.next())?
+        })
+    };
+    for step in &plan.steps {
+        let (path, what) = match step {
+            Step::Readonly(path) => (path.to_text(), "a read-only path"),
+            Step::ReadonlyRoot => ("/".to_owned(), "the read-only root"),
+            _ => continue,
+        };
+        if let Some(options) = options_at(&path) {
+            let readonly = options.split(',').any(|option| option == "ro");
+            require(what, readonly, format!("{path} ro"), Some(format!("{path} {options}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn require(
+    what: &'static str,
+    holds: bool,
+    expected: impl ToString,
+    found: Option<impl ToString>,
+) -> Result<(), Gone> {
+    if holds {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "unknown".to_owned(), |found| found.to_string());
+    Err(Gone::Mismatch(Error::Mismatch { what, expected: expected.to_string(), found }))
+}
+
+fn read(process: &OwnedFd, name: &str) -> Result<String, Gone> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(process, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => return Err(Gone::Process),
+        Err(errno) => return Err(Gone::Mismatch(Error::system("open", name, errno))),
+    };
+    match files::read_all(&file, MAX_FILE) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        // mountinfo of a zombie is EINVAL, of one that was reaped ESRCH.
+        Err(files::Error::System { errno: Errno::SRCH | Errno::INVAL, .. }) => Err(Gone::Process),
+        Err(error) => Err(Gone::Mismatch(Error::Files(error))),
+    }
+}
+
+fn field<'t>(status: &'t str, name: &str) -> Option<&'t str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
