@@ -42,6 +42,8 @@ fn import_and_resolve() {
     let other = reference("debian:12").with_digest(image.id);
     assert!(store.resolve(&other).unwrap_err().is_not_found());
     assert!(store.find("debian").unwrap_err().is_not_found());
+    let meta = store.layer_meta(&image.layers[0]).unwrap();
+    assert!(meta.unconfined.iter().all(|what| what.starts_with("landlock")), "{:?}", meta.unconfined);
     let listed = store.images().unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].size, archive.len() as u64);
