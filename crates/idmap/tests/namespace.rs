@@ -1,7 +1,11 @@
 //! Closures in user namespaces, maps written in each way, and a race for ranges.
 //!
 //! No test harness: that one starts threads, and a process with threads must not fork a closure.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, though clippy cannot know without a harness")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test, though clippy cannot know without a harness"
+)]
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};

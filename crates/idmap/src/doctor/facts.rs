@@ -80,14 +80,13 @@ impl Facts {
             let text = read::optional(&sysctls.join(name)).ok()??;
             String::from_utf8_lossy(&text).trim().parse().ok()
         };
-        let names = |rows: Vec<(String, u32)>| rows;
         Ok(Self {
             privilege: if uid == 0 { Privilege::Root } else { Privilege::User },
             uid,
             subordinate: Subordinate::for_user(etc, uid)?,
             from_service: outside_service(&switch, "subid"),
-            accounts: names(account::read_passwd(etc)?.into_iter().map(|row| (row.name, row.uid)).collect()),
-            groups: names(account::read_group(etc)?.into_iter().map(|row| (row.name, row.gid)).collect()),
+            accounts: account::read_passwd(etc)?.into_iter().map(|row| (row.name, row.uid)).collect(),
+            groups: account::read_group(etc)?.into_iter().map(|row| (row.name, row.gid)).collect(),
             subuid: SubordinateTable::read(etc, Side::Uid)?,
             subgid: SubordinateTable::read(etc, Side::Gid)?,
             lookalikes: lookalikes(etc),

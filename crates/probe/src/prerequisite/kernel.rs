@@ -86,19 +86,23 @@ fn landlock(answer: Answer) -> Finding {
     const WANTED: u64 = 6;
     match answer {
         Answer::Value(abi) if abi >= WANTED => Finding::applied(NAME, format!("ABI {abi}")),
-        Answer::Value(abi) => {
-            Finding::weaker(NAME, format!("ABI {abi}: signals and abstract sockets need {WANTED} (Linux 6.12)"), None)
-        }
-        Answer::Errno(Errno::OPNOTSUPP) => Finding::weaker(
+        Answer::Value(abi) => Finding::weaker(
             NAME,
-            "built in and not enabled: add `landlock` to the list of security modules",
-            Some(
-                "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&lsm=landlock,lockdown,yama,integrity,apparmor /' /etc/default/grub \
-                 && update-grub && reboot"
-                    .to_owned(),
-            ),
+            format!("ABI {abi}: signals and abstract sockets need {WANTED} (Linux 6.12)"),
+            None,
         ),
-        other => Finding::weaker(NAME, format!("{}: helpers are not confined by it", answer_text(other)), None),
+        Answer::Errno(Errno::OPNOTSUPP) => {
+            // The list on the command line replaces the kernel's own: the modules of today stay in it.
+            let mend = read::line("/sys/kernel/security/lsm").ok().map(|modules| {
+                format!(
+                    "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&lsm=landlock,{modules} /' /etc/default/grub && update-grub && reboot"
+                )
+            });
+            Finding::weaker(NAME, "built in and not enabled: helpers are not confined by it", mend)
+        }
+        other => {
+            Finding::weaker(NAME, format!("{}: helpers are not confined by it", answer_text(other)), None)
+        }
     }
 }
 
@@ -189,7 +193,7 @@ mod tests {
     fn landlock_answers() {
         assert_eq!(landlock(Answer::Value(7)).status, Status::Applied);
         assert_eq!(landlock(Answer::Value(1)).status, Status::Weaker);
-        assert!(landlock(Answer::Errno(Errno::OPNOTSUPP)).mend.is_some());
+        assert_eq!(landlock(Answer::Errno(Errno::OPNOTSUPP)).status, Status::Weaker);
         assert_eq!(landlock(Answer::Errno(Errno::NOSYS)).status, Status::Weaker);
     }
 }
