@@ -58,6 +58,14 @@ pub enum Finding {
         /// Name below `layers/`.
         name: String,
     },
+    /// A layer whose files were given other ids on disk than this user has now.
+    #[error(
+        "layer `{name}` was unpacked with other subordinate ids: remove the images that use it, and load them again"
+    )]
+    Ownership {
+        /// Name below `layers/`.
+        name: String,
+    },
     /// A blob whose content is not what its name says.
     #[error("blob `{digest}` is damaged: its content has another digest")]
     DamagedBlob {
@@ -144,16 +152,21 @@ impl Store {
                 findings.push(Finding::Stray { path: format!("layers/{name}") });
                 continue;
             };
-            let is_whole = self.layer_meta(&chain).is_ok_and(|meta| {
+            let meta = self.layer_meta(&chain).ok().filter(|meta| {
                 let own = match meta.parent {
                     None => meta.diff_id,
                     Some(below) => Digest::of(format!("{below} {}", meta.diff_id).as_bytes()),
                 };
                 own == chain
             });
-            if !is_whole || self.open_layer(&chain).is_err() {
+            let Some(meta) = meta.filter(|_| self.open_layer(&chain).is_ok()) else {
                 findings.push(Finding::Layer { name });
-            } else if !needed.contains(&name) {
+                continue;
+            };
+            if meta.ownership != self.ownership().describe() {
+                findings.push(Finding::Ownership { name: name.clone() });
+            }
+            if !needed.contains(&name) {
                 findings.push(Finding::Unneeded { path: format!("layers/{name}") });
             }
         }

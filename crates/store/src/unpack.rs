@@ -6,9 +6,10 @@
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use archive::{CompressedDigest, Confinement, Devices, End, Ids, Layer, Limits, Options, Whiteouts};
-use idmap::{Map, NamespaceRequest, in_user_namespace};
+use idmap::{Map, NamespaceRequest, Subordinate, in_user_namespace};
 use oci::{Algorithm, Digest};
 use rustix::fs::{Gid, Mode, Uid};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,25 @@ pub enum Ownership {
 }
 
 impl Ownership {
+    /// What the present user can have: root keeps ids, a plain user maps himself to 0 and his subordinate
+    /// ids, read from the files below `etc`, to 1 and up; without any he has his own id alone.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`] for account files that cannot be read.
+    pub fn of_user(etc: &Path) -> Result<Self> {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        if uid == 0 {
+            return Ok(Self::Kept);
+        }
+        let own = Subordinate::for_user(etc, uid)?;
+        if !own.is_usable() {
+            return Ok(Self::Mapped { uid: Map::single(0, uid)?, gid: Map::single(0, gid)? });
+        }
+        let uid = Map::rootless(uid, &own.uids, u32::MAX)?;
+        let gid = Map::rootless(gid, &own.gids, u32::MAX)?;
+        Ok(Self::Mapped { uid, gid })
+    }
+
     /// One line for `meta.json`, such as `kept` or `0 1000 1,1 100000 65536;...`.
     #[must_use]
     pub fn describe(&self) -> String {

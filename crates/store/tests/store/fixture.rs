@@ -59,22 +59,7 @@ pub(crate) fn store() -> (testkit::TempDir, Store) {
 
 /// Opens a store as the present user can: as root, or with subordinate ids, or with one id.
 pub(crate) fn open(path: &Path) -> Store {
-    let uid = rustix::process::geteuid().as_raw();
-    let ownership = if uid == 0 {
-        Ownership::Kept
-    } else {
-        let own = idmap::Subordinate::for_user(Path::new("/etc"), uid).unwrap();
-        if own.is_usable() {
-            Ownership::Mapped {
-                uid: idmap::Map::rootless(uid, &own.uids, u32::MAX).unwrap(),
-                gid: idmap::Map::rootless(rustix::process::getegid().as_raw(), &own.gids, u32::MAX).unwrap(),
-            }
-        } else {
-            let gid = rustix::process::getegid().as_raw();
-            let single = |id| idmap::Map::single(0, id).unwrap();
-            Ownership::Mapped { uid: single(uid), gid: single(gid) }
-        }
-    };
+    let ownership = Ownership::of_user(Path::new("/etc")).unwrap();
     Store::open(path, ownership).unwrap()
 }
 

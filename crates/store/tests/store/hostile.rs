@@ -295,6 +295,10 @@ fn damage_is_found() {
     assert!(matches!(deep()[..], [store::Finding::MissingBlob { .. }]));
     fs::write(&blob, good).unwrap();
     assert_eq!(deep(), []);
+    let uid = idmap::Map::single(0, 7).unwrap();
+    let others = store::Ownership::Mapped { gid: uid.clone(), uid };
+    let findings = Store::open(store.path(), others).unwrap().check(store::Depth::Names).unwrap();
+    assert!(matches!(findings[..], [store::Finding::Ownership { .. }]));
     // a damaged configuration is seen on the run path too
     write(&config, b"{}");
     assert!(matches!(store.find("x:1"), Err(Error::Size { .. } | Error::Digest { .. })));
