@@ -19,6 +19,8 @@ const PIDS: usize = 1 << 22;
 const CHILDREN: usize = 100_000;
 /// Most rounds of reading and killing: each catches what the last one's victims had forked.
 const ROUNDS: usize = 64;
+/// Pause between two rounds, in which the killed can leave.
+const ROUND: Duration = Duration::from_millis(10);
 /// Most pidfds held at once, well below the usual limit of 1024 descriptors.
 const BATCH: usize = 128;
 /// How long a freeze may take. Processes in uninterruptible sleep can hold it up for ever.
@@ -143,9 +145,12 @@ impl Cgroup {
                 Err(errno) => return Err(failed("kill", member, errno)),
             }
         }
+        let mut freezable = true;
         for _ in 0..ROUNDS {
-            // A frozen cgroup cannot fork; one that cannot be frozen is killed round by round.
-            let frozen = self.freeze().is_ok();
+            // A frozen cgroup cannot fork; one that cannot be frozen is killed round by round, and not
+            // tried again: a process in uninterruptible sleep costs the whole time limit each time.
+            let frozen = freezable && self.freeze().is_ok();
+            freezable = frozen;
             let sent = signal_below(&member.directory, signal);
             if frozen {
                 self.thaw()?;
@@ -157,6 +162,7 @@ impl Cgroup {
             if frozen {
                 return Ok(());
             }
+            std::thread::sleep(ROUND);
         }
         Err(failed("kill", member, Errno::BUSY))
     }

@@ -173,6 +173,47 @@ fn privileged_needed_hierarchies_are_few() {
 }
 
 #[test]
+fn privileged_a_child_joins_v1_by_itself() {
+    use std::os::fd::AsRawFd;
+    needs!(root, cgroup_v1("pids"));
+    let scratch = Scratch::with_layout("join", v1_only());
+    let cgroup = scratch.create(r#"{"pids":{"limit":9}}"#);
+    let files = cgroup.join_files().unwrap();
+    assert_eq!(files.len(), 2);
+    let writes = files.iter().map(|file| format!("echo 0 > /proc/$PPID/fd/{}; ", file.as_raw_fd()));
+    let child = Waiting::new(&format!("{}cat /proc/self/cgroup", writes.collect::<String>()));
+    let shown = String::from_utf8(child.finish().stdout).unwrap();
+    let joined = shown.lines().filter(|line| line.ends_with(&scratch.path())).count();
+    assert_eq!(joined, 2, "{shown}");
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn privileged_a_pressure_trigger_is_armed() {
+    needs!(root, cgroup_v2(), path("/proc/pressure/cpu"));
+    let scratch = Scratch::new("pressure");
+    let cgroup = scratch.create("{}");
+    cgroup.pressure_trigger(cgroup::Resource::Memory, 150_000, 2_000_000).unwrap();
+    let stats = cgroup.stats().unwrap();
+    assert!(stats.pressure.memory.is_some(), "{stats:?}");
+    assert!(matches!(cgroup.pressure_trigger(cgroup::Resource::Cpu, 5, 1), Err(Error::Operation { .. })));
+    let mut events = cgroup.events().unwrap();
+    let child = Waiting::new("true");
+    cgroup.add(child.pid()).unwrap();
+    let mut seen = Vec::new();
+    until("its first process", || {
+        seen.extend(events.read().unwrap());
+        seen.contains(&cgroup::Event::Populated(true))
+    });
+    child.finish();
+    until("its last one's end", || {
+        seen.extend(events.read().unwrap());
+        seen.contains(&cgroup::Event::Populated(false))
+    });
+    cgroup.remove().unwrap();
+}
+
+#[test]
 fn privileged_many_at_once_make_and_remove_the_same_parent() {
     needs!(root);
     let scratch = Scratch::new("race");
