@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], [`Error::InUse`], [`Error::ManyNames`], [`Error::Ambiguous`].
     pub fn remove(&self, text: &str, force: Force) -> Result<Removed> {
-        let _alone = self.exclusive()?;
+        let alone = self.exclusive()?;
         let names = self.names()?;
         let by_name = self.named(text, &names)?;
         let (id, mut going) = match by_name {
@@ -98,7 +98,9 @@ impl Store {
             removed.deleted.push(id);
         }
         self.write_index()?;
-        self.collect(&leases, &mut removed)?;
+        let taken = self.collect(&leases, &mut removed)?;
+        drop(alone);
+        self.empty(taken)?;
         Ok(removed)
     }
 
@@ -107,7 +109,7 @@ impl Store {
     /// # Errors
     /// [`Error::System`], [`Error::Files`].
     pub fn prune(&self, all: bool) -> Result<Removed> {
-        let _alone = self.exclusive()?;
+        let alone = self.exclusive()?;
         let leases = self.leases()?;
         let mut removed = Removed::default();
         for named in self.names()? {
@@ -127,7 +129,9 @@ impl Store {
             }
         }
         self.write_index()?;
-        self.collect(&leases, &mut removed)?;
+        let taken = self.collect(&leases, &mut removed)?;
+        drop(alone);
+        self.empty(taken)?;
         Ok(removed)
     }
 
@@ -150,9 +154,19 @@ impl Store {
         Ok(None)
     }
 
-    /// Removes blobs and layers that no name and no lease needs; the caller holds the lock alone.
-    fn collect(&self, leases: &[(String, Lease)], removed: &mut Removed) -> Result<()> {
+    /// Moves blobs and layers that no name and no lease needs out of sight; the caller holds the lock alone.
+    ///
+    /// Renames only: unlinking thousands of files takes some disks half a minute, and `run` waits meanwhile.
+    fn collect(&self, leases: &[(String, Lease)], removed: &mut Removed) -> Result<Session<'_>> {
         let needed = self.needed(leases)?;
+        let session = Session::create(self)?;
+        let take = |path: String, kind: &str, at: usize| {
+            let to = format!("{}/{kind}-{at}", session.path());
+            match rustix::fs::renameat(self.root(), &path, self.root(), to) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(Error::system("rename", path, errno)),
+            }
+        };
         files::pause::at("store.before-collect");
         // layers first, top first: a crash in between leaves no layer without its parent's blob
         let mut unneeded = Vec::new();
@@ -167,15 +181,16 @@ impl Store {
         let parents: HashSet<Digest> =
             unneeded.iter().filter_map(|(_, _, meta)| meta.as_ref()?.parent).collect();
         unneeded.sort_by_key(|(_, chain, _)| chain.as_ref().is_some_and(|chain| parents.contains(chain)));
-        for (name, chain, meta) in unneeded {
-            self.remove_layer(&name)?;
+        for (at, (name, chain, meta)) in unneeded.into_iter().enumerate() {
+            take(format!("layers/{name}"), "layer", at)?;
             removed.deleted.extend(chain);
             removed.freed += meta.map_or(0, |meta| meta.size);
         }
+        files::pause::at("store.layers-renamed");
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let path = format!("blobs/{}", algorithm.as_str());
             let directory = self.directory(&path)?;
-            for name in names_in(&directory)? {
+            for (at, name) in names_in(&directory)?.into_iter().enumerate() {
                 let digest = Digest::from_hex(algorithm, &name).ok();
                 if digest.is_some_and(|digest| needed.blobs.contains(&digest)) {
                     continue;
@@ -183,23 +198,17 @@ impl Store {
                 if let Ok(status) = rustix::fs::statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
                     removed.freed += u64::try_from(status.st_size).unwrap_or_default();
                 }
-                match rustix::fs::unlinkat(&directory, &name, AtFlags::empty()) {
-                    Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
-                    Err(errno) => return Err(Error::system("unlink", format!("{path}/{name}"), errno)),
-                }
+                take(format!("{path}/{name}"), algorithm.as_str(), at)?;
             }
         }
-        sweep(self, self.directory("ingest")?.as_fd())
+        Ok(session)
     }
 
-    /// Moves a layer out of sight by one rename, then removes its files: a half-removed layer is never seen.
-    fn remove_layer(&self, name: &str) -> Result<()> {
-        let session = Session::create(self)?;
-        let from = format!("layers/{name}");
-        rustix::fs::renameat(self.root(), &from, self.root(), format!("{}/layer", session.path()))
-            .map_err(|errno| Error::system("rename", from, errno))?;
-        files::pause::at("store.layer-renamed");
-        session.remove()
+    /// Removes what was moved out of sight, and what dead processes left; no lock is needed.
+    fn empty(&self, taken: Session<'_>) -> Result<()> {
+        files::pause::at("store.before-empty");
+        taken.remove()?;
+        sweep(self, self.directory("ingest")?.as_fd())
     }
 
     fn needed(&self, leases: &[(String, Lease)]) -> Result<Needed> {

@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Every pause point that lies between two steps on the disk.
-const POINTS: [&str; 9] = [
+const POINTS: [&str; 10] = [
     "store.before-format",
     "store.before-sync",
     "store.before-blobs",
@@ -26,7 +26,8 @@ const POINTS: [&str; 9] = [
     "store.before-ref",
     "atomic.before-rename",
     "store.before-collect",
-    "store.layer-renamed",
+    "store.layers-renamed",
+    "store.before-empty",
 ];
 
 /// An archive big enough that a random kill meets each step.
@@ -69,7 +70,7 @@ fn killed_at_each_point() {
     let pauses = directory.join("pauses");
     for point in POINTS {
         let root = directory.join(format!("store-{point}"));
-        let is_removal = matches!(point, "store.before-collect" | "store.layer-renamed");
+        let is_removal = POINTS[7..].contains(&point);
         if is_removal {
             this("import", &[&root, &archive, Path::new("x:1")]).status().unwrap();
         }
