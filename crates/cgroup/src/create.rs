@@ -158,8 +158,8 @@ fn make_member(
     path: &CgroupPath,
     warnings: &mut Vec<Warning>,
 ) -> Result<Member, Refusal> {
-    let root = Directory::open_mount(&hierarchy.mount, hierarchy.version)?
-        .ok_or_else(|| Refusal::Error(Error::NotCgroup { path: hierarchy.mount.clone() }))?;
+    // Something mounted over it, as container engines mask things: the hierarchy is not there for us.
+    let root = Directory::open_mount(&hierarchy.mount, hierarchy.version)?.ok_or(Errno::NODEV)?;
     let base = if request.rootless { delegated(&root, hierarchy.own.as_deref()) } else { "" };
     let path = path.below(base);
     let (made_below, existed) = make_path(&root, &path)?;

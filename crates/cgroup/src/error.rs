@@ -37,12 +37,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The mount is not the cgroup file system that the mount table promised.
-    #[error("`{path}` is not a cgroup file system: something is mounted over it")]
-    NotCgroup {
-        /// The mount point.
-        path: String,
-    },
     /// The cgroup could not be created or opened.
     #[error("create cgroup `{path}`: {errno}")]
     Create {
