@@ -138,6 +138,12 @@ pub enum Error {
         /// A container that uses it.
         container: String,
     },
+    /// A holder of an image does not say which: nothing is collected until it does or is gone.
+    #[error("cannot read `{path}`, which says what must stay: remove what it belongs to, then try again")]
+    Lease {
+        /// Path below the store's root.
+        path: String,
+    },
     /// An id that has names in several repositories.
     #[error("image `{image}` has names in several repositories: remove it by name, or use force")]
     ManyNames {

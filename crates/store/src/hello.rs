@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use files::atomic::{self, Durability};
 use oci::Reference;
@@ -100,7 +100,7 @@ impl Store {
         let mut ingest = Ingest::begin(self)?;
         // a descriptor of our own: the caller's may be O_PATH, and its offset is not ours to move
         let program = rustix::fs::open(
-            format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&binary)),
+            format!("/proc/self/fd/{}", binary.as_raw_fd()),
             OFlags::RDONLY | OFlags::CLOEXEC,
             Mode::empty(),
         )
@@ -140,7 +140,7 @@ impl Store {
         let made = Made { binary: identity, manifest: image.descriptor.clone() };
         let bytes = serde_json::to_vec(&made).expect("strings and numbers");
         let cache = self.directory("cache")?;
-        atomic::write(std::os::fd::AsFd::as_fd(&cache), NAME, &bytes, 0o600, Durability::Volatile)?;
+        atomic::write(cache.as_fd(), NAME, &bytes, 0o600, Durability::Volatile)?;
         Ok(image)
     }
 }

@@ -1,6 +1,6 @@
 //! Who uses an image: files that name it, written by containers and by operations in between.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use files::atomic::{self, Durability};
 use oci::Digest;
@@ -56,7 +56,7 @@ impl Store {
     pub fn lease(&self, name: &str, image: &Image) -> Result<()> {
         let bytes = serde_json::to_vec(&Lease::of(image)).expect("a lease is strings and numbers");
         let directory = self.directory("leases")?;
-        atomic::write(std::os::fd::AsFd::as_fd(&directory), name, &bytes, 0o600, Durability::Durable)?;
+        atomic::write(directory.as_fd(), name, &bytes, 0o600, Durability::Durable)?;
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Store {
     /// [`Error::Files`].
     pub fn release(&self, name: &str) -> Result<()> {
         let directory = self.directory("leases")?;
-        atomic::remove(std::os::fd::AsFd::as_fd(&directory), name, Durability::Durable)?;
+        atomic::remove(directory.as_fd(), name, Durability::Durable)?;
         Ok(())
     }
 
@@ -82,8 +82,7 @@ impl Store {
                 };
                 // a container without the file has not resolved its image yet, or uses none
                 let Some(bytes) = self.read_file(&path, MAX_LEASE)? else { continue };
-                let lease = serde_json::from_slice(&bytes)
-                    .map_err(|source| Error::Image(oci::image::ImageError::Json { what: "lease", source }))?;
+                let lease = serde_json::from_slice(&bytes).map_err(|_| Error::Lease { path })?;
                 leases.push((name, lease));
             }
         }
