@@ -32,16 +32,17 @@ impl Mount<'_> {
     /// Where it can leave an image's or the host's set-id files and device nodes in force.
     fn missing(&self) -> Vec<&'static str> {
         let wanted: &[&str] = match self.kind {
-            "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" => &["nosuid", "nodev", "noexec"],
-            "devpts" => &["nosuid", "noexec"],
+            // The kernel itself lets nothing be executed on these and makes their nodes inert
+            // (SB_I_NOEXEC, SB_I_NODEV), whatever the mount says; devpts holds terminals alone.
+            "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "devpts" => &[],
             // The nodes of /dev are there to be used.
             "tmpfs" | "devtmpfs" if self.target == "/dev" => &["nosuid"],
             // Masks: a null device over a file, an empty read-only directory over another.
             "tmpfs" | "devtmpfs" if self.root.ends_with("/null") => &[],
             "tmpfs" if self.is_read_only() => &[],
             "tmpfs" => &["nosuid", "nodev"],
-            // A node bound one by one is meant to be used, and read-only engine files hold nothing.
-            _ if self.target.starts_with("/dev/") => &["nosuid"],
+            // A node bound one by one is meant to be used, and no program.
+            "devtmpfs" if self.target.starts_with("/dev/") => &[],
             _ if self.target == "/" => &[],
             _ => &["nosuid", "nodev"],
         };
@@ -129,11 +130,9 @@ mod tests {
             Verdict::Closed,
             "proc rw nosuid nodev noexec",
         );
-        check(
-            "22 27 0:21 / /proc rw,relatime - proc proc rw",
-            Verdict::Open,
-            "proc rw; lacks nosuid nodev noexec",
-        );
+        check("22 27 0:21 / /proc rw,relatime - proc proc rw", Verdict::Closed, "proc rw");
+        check("22 27 0:21 / /dev/shm rw - tmpfs x rw", Verdict::Open, "tmpfs rw; lacks nosuid nodev");
+        check("22 27 0:21 /null /dev/null rw - devtmpfs x rw", Verdict::Closed, "devtmpfs rw (a bind)");
         check(
             "23 27 0:22 / /sys rw,nosuid,nodev,noexec - sysfs sysfs rw",
             Verdict::Open,
