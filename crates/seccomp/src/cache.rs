@@ -158,3 +158,165 @@ fn decode(bytes: &[u8], key: &Key) -> Option<Vec<Instruction>> {
         .collect();
     emulate::Program::check(&instructions).is_ok().then_some(instructions)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, OwnedFd};
+
+    use super::*;
+    use crate::standard::{self, NamedSet};
+    use crate::{compile, load};
+
+    /// A directory of this test's own, gone at the end.
+    struct Directory {
+        path: std::path::PathBuf,
+        fd: OwnedFd,
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own directory")]
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let unique = format!("brig-seccomp-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(unique);
+            std::fs::create_dir(&path).unwrap();
+            let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let fd = rustix::fs::open(&path, flags, Mode::empty()).unwrap();
+            Self { path, fd }
+        }
+
+        fn entry(&self, key: &Key) -> std::path::PathBuf {
+            self.path.join(key.file_name())
+        }
+
+        fn bytes(&self, key: &Key) -> Vec<u8> {
+            std::fs::read(self.entry(key)).unwrap()
+        }
+
+        fn put(&self, key: &Key, bytes: &[u8]) {
+            std::fs::write(self.entry(key), bytes).unwrap();
+        }
+
+        fn names(&self) -> usize {
+            std::fs::read_dir(&self.path).unwrap().count()
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own directory")]
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.path).unwrap();
+        }
+    }
+
+    fn debug() -> Seccomp {
+        standard::profile(standard::DEFAULT_CAPABILITIES, &[NamedSet::Debug])
+    }
+
+    #[test]
+    fn entries_are_written_once_and_found() {
+        let directory = Directory::new("found");
+        let profile = debug();
+        let key = Key::of(&profile, Arch::X86_64);
+        assert_eq!(read(directory.fd.as_fd(), &key), None);
+        let fresh = load(&profile, Arch::X86_64, Some(directory.fd.as_fd())).unwrap();
+        assert_eq!(read(directory.fd.as_fd(), &key).unwrap(), fresh.program.instructions());
+        let found = load(&profile, Arch::X86_64, Some(directory.fd.as_fd())).unwrap();
+        assert_eq!(found.program, fresh.program);
+        assert_eq!(found.program, compile(&profile, Arch::X86_64).unwrap().program);
+        assert_eq!(directory.names(), 1);
+    }
+
+    #[test]
+    fn the_default_profile_needs_no_entry() {
+        let directory = Directory::new("default");
+        let profile = standard::profile(standard::DEFAULT_CAPABILITIES, &[]);
+        load(&profile, Arch::X86_64, Some(directory.fd.as_fd())).unwrap();
+        assert_eq!(directory.names(), 0);
+    }
+
+    #[test]
+    fn damaged_entries_are_never_believed() {
+        let directory = Directory::new("damaged");
+        let profile = debug();
+        let key = Key::of(&profile, Arch::X86_64);
+        load(&profile, Arch::X86_64, Some(directory.fd.as_fd())).unwrap();
+        let good = directory.bytes(&key);
+        for at in [0, 7, 8, 39, 40, 100, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            directory.put(&key, &bad);
+            assert_eq!(read(directory.fd.as_fd(), &key), None, "byte {at}");
+        }
+        for length in [0, 8, 39, 40, 41, good.len() - 8, good.len() - 1] {
+            directory.put(&key, &good[..length]);
+            assert_eq!(read(directory.fd.as_fd(), &key), None, "length {length}");
+        }
+        let mut long = good.clone();
+        long.extend([0; 8]);
+        directory.put(&key, &long);
+        assert_eq!(read(directory.fd.as_fd(), &key), None);
+        // Sealed, but not a program: only the compiler could have written it.
+        let endless = [Instruction { code: 0x20, jt: 0, jf: 0, k: 0 }];
+        directory.put(&key, &encode(&endless, &key));
+        assert_eq!(read(directory.fd.as_fd(), &key), None);
+        // Another profile's entry under this name.
+        let other = Key::of(&profile, Arch::Aarch64);
+        directory.put(&key, &encode(&decode(&good, &key).unwrap(), &other));
+        assert_eq!(read(directory.fd.as_fd(), &key), None);
+        // It is made anew.
+        load(&profile, Arch::X86_64, Some(directory.fd.as_fd())).unwrap();
+        assert_eq!(directory.bytes(&key), good);
+    }
+
+    #[test]
+    fn foreign_files_are_never_read() {
+        let directory = Directory::new("foreign");
+        let profile = debug();
+        let key = Key::of(&profile, Arch::X86_64);
+        let name = key.file_name();
+        let program = compile(&profile, Arch::X86_64).unwrap().program;
+        write(directory.fd.as_fd(), &key, program.instructions()).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR | Mode::WOTH;
+        rustix::fs::chmodat(&directory.fd, &name, mode, AtFlags::empty()).unwrap();
+        assert_eq!(read(directory.fd.as_fd(), &key), None, "writable by others");
+        rustix::fs::renameat(&directory.fd, &name, &directory.fd, "real").unwrap();
+        rustix::fs::symlinkat("real", &directory.fd, &name).unwrap();
+        assert_eq!(read(directory.fd.as_fd(), &key), None, "symbolic link");
+        rustix::fs::unlinkat(&directory.fd, &name, AtFlags::empty()).unwrap();
+        rustix::fs::mkfifoat(&directory.fd, &name, Mode::RUSR | Mode::WUSR).unwrap();
+        assert_eq!(read(directory.fd.as_fd(), &key), None, "fifo");
+        // A directory in the way: nothing can be written, the program comes all the same.
+        rustix::fs::unlinkat(&directory.fd, &name, AtFlags::empty()).unwrap();
+        rustix::fs::mkdirat(&directory.fd, &name, Mode::RWXU).unwrap();
+        assert!(write(directory.fd.as_fd(), &key, program.instructions()).is_err());
+        assert_eq!(load(&profile, Arch::X86_64, Some(directory.fd.as_fd())).unwrap().program, program);
+        assert_eq!(directory.names(), 2, "no temporary file stays");
+    }
+
+    #[test]
+    fn keys_tell_profiles_and_machines_apart() {
+        let profile = debug();
+        let key = Key::of(&profile, Arch::X86_64);
+        assert_ne!(key, Key::of(&profile, Arch::Aarch64));
+        let mut other = profile.clone();
+        other.syscalls[0].names[0].push('x');
+        assert_ne!(key, Key::of(&other, Arch::X86_64));
+        let mut heard = profile;
+        heard.listener_path = Some("/run/agent.sock".to_owned());
+        assert_eq!(key, Key::of(&heard, Arch::X86_64));
+    }
+
+    /// Old entries must not outlive a change of the compiler: when this digest changes, raise
+    /// `COMPILER` and write the new one here.
+    #[test]
+    fn compiler_version_follows_its_output() {
+        let mut hash = Sha256::new();
+        for sets in [&[][..], &[NamedSet::Compat32, NamedSet::Debug], &[NamedSet::Docker]] {
+            let profile = standard::profile(standard::DEFAULT_CAPABILITIES, sets);
+            let program = compile(&profile, Arch::X86_64).unwrap().program;
+            hash.update(encode(program.instructions(), &Key([0; DIGEST])));
+        }
+        let digest: [u8; DIGEST] = hash.finalize().into();
+        assert_eq!((COMPILER, Key(digest).file_name()[..16].to_owned()), (1, "506a308d0e46ba64".to_owned()));
+    }
+}

@@ -169,3 +169,215 @@ fn check_sizes(profile: &Seccomp) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use oci::runtime::{SeccompArg, SeccompRule};
+
+    use super::*;
+    use crate::emulate::{Data, emulate};
+
+    fn rule(names: &[&str], action: &str, args: &[(u32, u64, &str)]) -> SeccompRule {
+        let arg = |(index, value, op): &(u32, u64, &str)| SeccompArg {
+            index: *index,
+            value: *value,
+            value_two: 0,
+            op: (*op).to_owned(),
+        };
+        SeccompRule {
+            names: names.iter().map(ToString::to_string).collect(),
+            action: action.to_owned(),
+            errno_ret: None,
+            args: args.iter().map(arg).collect(),
+        }
+    }
+
+    fn profile(default: &str, syscalls: Vec<SeccompRule>) -> Seccomp {
+        Seccomp { default_action: default.to_owned(), syscalls, ..Seccomp::default() }
+    }
+
+    fn answer(program: &Program, arch: Arch, number: u32, first: u64) -> Action {
+        let arguments = [first, 0, 0, 0, 0, 0];
+        let data = Data { number, arch: arch.audit(), instruction_pointer: 0, arguments };
+        emulate(program.instructions(), &data).unwrap()
+    }
+
+    const ERRNO: &str = "SCMP_ACT_ERRNO";
+    const ALLOW: &str = "SCMP_ACT_ALLOW";
+
+    #[test]
+    fn rules_combine_as_documented() {
+        let rows: [(&str, Vec<SeccompRule>, u64, Action); 7] = [
+            (
+                "unconditional wins",
+                vec![rule(&["read"], ALLOW, &[(0, 1, "SCMP_CMP_EQ")]), rule(&["read"], "SCMP_ACT_TRAP", &[])],
+                1,
+                Action::Trap,
+            ),
+            (
+                "the first unconditional wins",
+                vec![rule(&["read"], "SCMP_ACT_LOG", &[]), rule(&["read"], ALLOW, &[])],
+                0,
+                Action::Log,
+            ),
+            (
+                "a rule that is the default is no rule",
+                vec![rule(&["read"], ERRNO, &[]), rule(&["read"], ALLOW, &[(0, 1, "SCMP_CMP_EQ")])],
+                1,
+                Action::Allow,
+            ),
+            (
+                "equality before the rest",
+                vec![
+                    rule(&["read"], ALLOW, &[(0, 0, "SCMP_CMP_GE")]),
+                    rule(&["read"], "SCMP_ACT_TRAP", &[(0, 7, "SCMP_CMP_EQ")]),
+                ],
+                7,
+                Action::Trap,
+            ),
+            (
+                "a conditional rule that is the default counts",
+                vec![
+                    rule(&["read"], ALLOW, &[(0, 0, "SCMP_CMP_GE")]),
+                    rule(&["read"], ERRNO, &[(0, 7, "SCMP_CMP_EQ")]),
+                ],
+                7,
+                Action::Errno(1),
+            ),
+            (
+                "one argument twice is either",
+                vec![rule(&["read"], ALLOW, &[(0, 1, "SCMP_CMP_EQ"), (0, 2, "SCMP_CMP_EQ")])],
+                2,
+                Action::Allow,
+            ),
+            (
+                "two arguments are both",
+                vec![rule(&["read"], ALLOW, &[(0, 1, "SCMP_CMP_EQ"), (1, 2, "SCMP_CMP_EQ")])],
+                1,
+                Action::Errno(1),
+            ),
+        ];
+        for (why, syscalls, first, expected) in rows {
+            let program = compile(&profile(ERRNO, syscalls), Arch::X86_64).unwrap().program;
+            assert_eq!(answer(&program, Arch::X86_64, 0, first), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn newer_calls_and_foreign_abis() {
+        let rows = [
+            (ERRNO, Action::Errno(1), Action::Errno(38), Action::KillProcess),
+            ("SCMP_ACT_KILL", Action::KillThread, Action::KillThread, Action::KillProcess),
+            ("SCMP_ACT_TRAP", Action::Trap, Action::Trap, Action::KillProcess),
+            ("SCMP_ACT_ALLOW", Action::Allow, Action::Allow, Action::KillProcess),
+        ];
+        for (default, known, newer, foreign) in rows {
+            let rules = vec![rule(&["close_range"], "SCMP_ACT_LOG", &[])];
+            let program = compile(&profile(default, rules), Arch::X86_64).unwrap().program;
+            assert_eq!(answer(&program, Arch::X86_64, 0, 0), known, "{default}");
+            assert_eq!(answer(&program, Arch::X86_64, 436, 0), Action::Log, "{default}");
+            assert_eq!(answer(&program, Arch::X86_64, 437, 0), newer, "{default}");
+            assert_eq!(answer(&program, Arch::X86_64, u32::MAX, 0), known, "{default} skipped by a tracer");
+            assert_eq!(answer(&program, Arch::X86_64, 0x4000_0000, 0), foreign, "{default} x32");
+            assert_eq!(answer(&program, Arch::X86, 3, 0), foreign, "{default} i386");
+        }
+    }
+
+    #[test]
+    fn hidden_arguments_are_refused_on_i386() {
+        let mut socket = profile(ERRNO, vec![rule(&["socket"], ALLOW, &[(0, 1, "SCMP_CMP_EQ")])]);
+        socket.architectures.push("SCMP_ARCH_X86".to_owned());
+        let compiled = compile(&socket, Arch::X86_64).unwrap();
+        assert_eq!(compiled.warnings, [Warning::HiddenRefused("socket".to_owned())]);
+        assert_eq!(answer(&compiled.program, Arch::X86, 359, 1), Action::Allow);
+        assert_eq!(answer(&compiled.program, Arch::X86, 102, 1), Action::Errno(1), "socketcall");
+        let mut deny = profile(ALLOW, vec![rule(&["socket"], "SCMP_ACT_TRAP", &[(0, 40, "SCMP_CMP_EQ")])]);
+        deny.architectures.push("SCMP_ARCH_X86".to_owned());
+        let program = compile(&deny, Arch::X86_64).unwrap().program;
+        assert_eq!(answer(&program, Arch::X86, 102, 1), Action::Trap, "a deny rule holds there too");
+        assert_eq!(answer(&program, Arch::X86, 102, 3), Action::Allow, "connect");
+        let mut ipc = profile(ERRNO, vec![rule(&["shmget", "send"], ALLOW, &[])]);
+        ipc.architectures.push("SCMP_ARCH_X86".to_owned());
+        let program = compile(&ipc, Arch::X86_64).unwrap().program;
+        assert_eq!(answer(&program, Arch::X86, 117, 23), Action::Allow);
+        assert_eq!(answer(&program, Arch::X86, 117, 0x1_0017), Action::Allow, "a version is no call");
+        assert_eq!(answer(&program, Arch::X86, 117, 21), Action::Errno(1));
+        assert_eq!(answer(&program, Arch::X86, 102, 9), Action::Allow);
+    }
+
+    #[test]
+    fn flags_follow_the_listener() {
+        let flags = |names: &[&str], action: &str| {
+            let mut profile = profile(ERRNO, vec![rule(&["mkdir"], action, &[])]);
+            profile.flags = Some(names.iter().map(ToString::to_string).collect());
+            compile(&profile, Arch::X86_64).unwrap().program.flags()
+        };
+        let all = [
+            "SECCOMP_FILTER_FLAG_TSYNC",
+            "SECCOMP_FILTER_FLAG_LOG",
+            "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+        ];
+        assert_eq!(flags(&all, ALLOW), 0b111);
+        assert_eq!(flags(&all, "SCMP_ACT_NOTIFY"), 0b11_1111);
+        assert_eq!(flags(&[], "SCMP_ACT_NOTIFY"), kernel::FLAG_NEW_LISTENER);
+    }
+
+    #[test]
+    fn bad_profiles_are_errors() {
+        let ok = || vec![rule(&["read"], ALLOW, &[])];
+        let mut bad_arch = profile(ERRNO, ok());
+        bad_arch.architectures = vec!["x86_64".to_owned()];
+        let mut bad_flag = profile(ERRNO, ok());
+        bad_flag.flags = Some(vec!["SECCOMP_FILTER_FLAG_NEW_LISTENER".to_owned()]);
+        let conflict = vec![
+            rule(&["read"], ALLOW, &[(0, 1, "SCMP_CMP_EQ")]),
+            rule(&["read"], "SCMP_ACT_LOG", &[(0, 1, "SCMP_CMP_EQ")]),
+        ];
+        let rows = [
+            ("architecture", bad_arch),
+            ("flag", bad_flag),
+            ("default", profile("ALLOW", ok())),
+            ("notify by default", profile("SCMP_ACT_NOTIFY", ok())),
+            ("no names", profile(ERRNO, vec![rule(&[], ALLOW, &[])])),
+            ("action", profile(ERRNO, vec![rule(&["read"], "SCMP_ACT_NOPE", &[])])),
+            ("operator", profile(ERRNO, vec![rule(&["read"], ALLOW, &[(0, 1, "EQ")])])),
+            ("index", profile(ERRNO, vec![rule(&["read"], ALLOW, &[(6, 1, "SCMP_CMP_EQ")])])),
+            ("conflict", profile(ERRNO, conflict)),
+            ("rules", profile(ERRNO, vec![rule(&["read"], ALLOW, &[]); RULE_LIMIT + 1])),
+        ];
+        for (why, profile) in rows {
+            assert!(compile(&profile, Arch::X86_64).is_err(), "{why}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_foreign_tables_are_warnings() {
+        let mut odd = profile(ERRNO, vec![rule(&["read", "frobnicate", "frobnicate"], ALLOW, &[])]);
+        odd.architectures.push("SCMP_ARCH_S390X".to_owned());
+        let compiled = compile(&odd, Arch::X86_64).unwrap();
+        let unknown = Warning::UnknownCall("frobnicate".to_owned());
+        assert_eq!(compiled.warnings, [Warning::ForeignArch("SCMP_ARCH_S390X".to_owned()), unknown]);
+        assert_eq!(answer(&compiled.program, Arch::X86_64, 0, 0), Action::Allow);
+    }
+
+    /// Rules that multiply must end, as a program or as an error, not as an endless compilation.
+    #[test]
+    fn hostile_profiles_end() {
+        let ops = ["SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_GT", "SCMP_CMP_NE"];
+        let wide = |at: u32| {
+            let op = |index: u32| ops[usize::try_from((at + index) % 4).unwrap()];
+            let arg = |index: u32| (index, u64::from(at * 7 + index), op(index));
+            let args: Vec<(u32, u64, &str)> = (0..6).map(arg).collect();
+            let action = if at.is_multiple_of(2) { ALLOW } else { "SCMP_ACT_LOG" };
+            rule(&["ioctl"], action, &args)
+        };
+        for count in [30, 100, 250, 1000] {
+            let result = compile(&profile(ERRNO, (1..count).map(wide).collect()), Arch::X86_64);
+            match result {
+                Ok(compiled) => assert!(compiled.program.instructions().len() <= 4096),
+                Err(error) => assert!(matches!(error, Error::TooLong { .. }), "{error}"),
+            }
+        }
+    }
+}

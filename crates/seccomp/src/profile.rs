@@ -284,3 +284,89 @@ pub(crate) const CAPABILITIES: [&str; 41] = [
     "CAP_BPF",
     "CAP_CHECKPOINT_RESTORE",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: Facts = Facts { capabilities: 1 << 18, native: Arch::X86_64, kernel: (5, 14) };
+
+    fn names(json: &str) -> Vec<String> {
+        let profile = resolve(json.as_bytes(), &FACTS).unwrap();
+        profile.syscalls.into_iter().flat_map(|rule| rule.names).collect()
+    }
+
+    #[test]
+    fn filters_choose_rules() {
+        let rows = [
+            (r#""includes":{"caps":["CAP_SYS_CHROOT"]}"#, true),
+            (r#""includes":{"caps":["CAP_SYS_ADMIN"]}"#, false),
+            (r#""includes":{"caps":["CAP_SYS_CHROOT","CAP_SYS_ADMIN"]}"#, false),
+            (r#""excludes":{"caps":["CAP_SYS_CHROOT"]}"#, false),
+            (r#""excludes":{"caps":["CAP_SYS_ADMIN"]}"#, true),
+            (r#""includes":{"arches":["amd64","x32"]}"#, true),
+            (r#""includes":{"arches":["arm64"]}"#, false),
+            (r#""excludes":{"arches":["s390","amd64"]}"#, false),
+            (r#""includes":{"minKernel":"4.8"}"#, true),
+            (r#""includes":{"minKernel":"5.14"}"#, true),
+            (r#""includes":{"minKernel":"5.15"}"#, false),
+            (r#""includes":{"minKernel":"6.0"}"#, false),
+            (r#""excludes":{"minKernel":"4.8"}"#, false),
+            (r#""includes":{},"excludes":{}"#, true),
+            (r#""includes":null,"excludes":null,"args":null"#, true),
+        ];
+        for (filter, kept) in rows {
+            let json = format!(
+                r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{{"names":["read"],"action":"SCMP_ACT_ALLOW",{filter}}}]}}"#
+            );
+            assert_eq!(!names(&json).is_empty(), kept, "{filter}");
+        }
+    }
+
+    #[test]
+    fn old_and_podman_forms_are_read() {
+        let json = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS","architectures":["SCMP_ARCH_X86"],
+            "syscalls":[{"name":"read","action":"SCMP_ACT_ALLOW","args":[]},
+            {"names":["bpf"],"action":"SCMP_ACT_ERRNO","errno":"EACCES"}]}"#;
+        let profile = resolve(json.as_bytes(), &FACTS).unwrap();
+        assert_eq!(profile.default_errno_ret, Some(38));
+        assert_eq!(profile.architectures, ["SCMP_ARCH_X86"]);
+        assert_eq!(profile.syscalls[0].names, ["read"]);
+        assert_eq!(profile.syscalls[1].errno_ret, Some(13));
+    }
+
+    #[test]
+    fn arch_map_gives_the_native_row() {
+        let docker = crate::standard::profile(FACTS.capabilities, &[crate::standard::NamedSet::Docker]);
+        let json = serde_json::to_vec(&docker).unwrap();
+        assert_eq!(resolve(&json, &FACTS).unwrap(), docker, "a plain profile resolves to itself");
+        if Arch::native() == Some(Arch::X86_64) {
+            let wanted = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"];
+            assert_eq!(docker.architectures, wanted);
+        }
+    }
+
+    #[test]
+    fn bad_files_are_errors() {
+        let rule = |inner: &str| format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{inner}]}}"#);
+        let many = vec![r#"{"names":["read"],"action":"SCMP_ACT_ALLOW"}"#; RULE_LIMIT + 1].join(",");
+        let rows = [
+            String::new(),
+            "[]".to_owned(),
+            "{}".to_owned(),
+            " ".repeat(SIZE_LIMIT + 1),
+            rule(r#"{"names":["read"]}"#),
+            rule(r#"{"name":"a","names":["b"],"action":"SCMP_ACT_ALLOW"}"#),
+            rule(r#"{"names":["a"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_NOPE"]}}"#),
+            rule(r#"{"names":["a"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"five"}}"#),
+            rule(r#"{"names":["a"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"+5.1"}}"#),
+            rule(r#"{"names":["a"],"action":"SCMP_ACT_ERRNO","errno":"ENOPE"}"#),
+            rule(r#"{"names":["a"],"action":"SCMP_ACT_ALLOW","args":[{"index":-1,"value":0,"op":""}]}"#),
+            rule(&many),
+            r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}"#.to_owned(),
+        ];
+        for json in rows {
+            assert!(resolve(json.as_bytes(), &FACTS).is_err(), "{json:.80}");
+        }
+    }
+}

