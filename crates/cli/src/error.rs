@@ -4,11 +4,6 @@ use std::error::Error;
 
 /// Exit code for errors of the engine itself, as docker and podman have it.
 pub(crate) const ENGINE_ERROR: u8 = 125;
-/// Exit code when the container's program was found and cannot be executed.
-pub(crate) const NOT_EXECUTABLE: u8 = 126;
-/// Exit code when the container's program was not found.
-pub(crate) const NOT_FOUND: u8 = 127;
-
 /// Who can mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -133,7 +128,7 @@ mod tests {
 
     #[test]
     fn hints_keep_their_order() {
-        let failure = Failure::user("no").hint("first").hint("second").code(NOT_FOUND);
+        let failure = Failure::user("no").hint("first").hint("second").code(127);
         assert_eq!(failure.hints(), ["first", "second"]);
         assert_eq!(failure.exit_code(), 127);
     }

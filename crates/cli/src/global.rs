@@ -182,6 +182,10 @@ fn is_private_directory(path: &Path) -> bool {
 }
 
 /// An environment variable that holds an absolute path; the XDG rules say to ignore any other value.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the program that reads the environment for its libraries"
+)]
 fn directory_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -1,5 +1,6 @@
 //! Files that a person names on the command line.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -12,4 +13,17 @@ pub(crate) fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, Failur
     let fd = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| Failure::user(format!("read `{}`: {error}", path.display())))?;
     files::read_all(fd, limit).map_err(|error| Failure::user(format!("read `{}`: {error}", path.display())))
+}
+
+/// Makes a file that must not exist yet, as docker's `--cidfile`.
+pub(crate) fn create_new(path: &str) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o644))
+        .map_err(|error| Failure::user(format!("create `{path}`: {error}")))
+}
+
+/// The running program, which the built-in image is made of.
+pub(crate) fn own_program() -> Result<OwnedFd, Failure> {
+    rustix::fs::openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| Failure::environment(format!("open `/proc/self/exe`: {error}")))
 }

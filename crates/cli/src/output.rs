@@ -34,11 +34,6 @@ impl Log {
         self.line(LogLevel::Warning, "warning", text);
     }
 
-    /// Prints what a person might like to know.
-    pub(crate) fn note(self, text: &str) {
-        self.line(LogLevel::Info, "note", text);
-    }
-
     fn line(self, level: LogLevel, label: &str, text: &str) {
         if level > self.level {
             return;

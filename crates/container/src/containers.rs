@@ -1,7 +1,7 @@
 //! Containers on disk: their directories, their names, and which of them live.
 //!
-//! `$ROOT/containers/<id>/` holds what outlives a reboot, `$RUN/c/<id>/alive` is locked by whoever watches
-//! the container. The lock is taken before the directory is made, so a directory whose lock is free has no
+//! `$ROOT/containers/<id>/` holds what outlives a reboot, `$RUN/c/<id>/` is the runtime's record of a process,
+//! `$RUN/alive/<id>` is locked by whoever watches the container. The lock is taken before the directory is made, so a directory whose lock is free has no
 //! watcher; one that was not meant to stay, and whose process is gone, is then removed by the next command
 //! (design section 5). A killed engine leaves nothing else behind.
 
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use files::atomic::{self, Durability};
 use files::lock::{self, Lock};
 use idmap::{NamespaceRequest, in_user_namespace};
+use oci::runtime::Status;
+use runtime::state::StateRoot;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
@@ -26,8 +28,6 @@ use crate::weakening::Weakening;
 const RECORD: &str = "config.json";
 /// Most bytes of it.
 const MAX_RECORD: u64 = 4 << 20;
-/// File in a container's run-time directory, locked while somebody watches the container.
-const ALIVE: &str = "alive";
 
 /// What is kept about a container, beside its specification.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,9 +63,10 @@ pub struct Containers<'a> {
     store: &'a Store,
     containers: OwnedFd,
     names: OwnedFd,
-    run: OwnedFd,
+    alive: OwnedFd,
     runroot: OwnedFd,
     run_path: PathBuf,
+    states: StateRoot,
 }
 
 /// A container that this process made and watches.
@@ -77,8 +78,6 @@ pub struct Reserved {
     pub directory: OwnedFd,
     /// Path of that directory, for the sources of bind mounts.
     pub path: PathBuf,
-    /// Its run-time directory.
-    pub run: OwnedFd,
     name: Option<Name>,
     // Held for as long as the container is watched.
     _alive: Lock,
@@ -120,7 +119,8 @@ impl<'a> Containers<'a> {
             store,
             containers: directory(store.root(), "containers")?,
             names: directory(store.root(), "names")?,
-            run: directory(run.as_fd(), "c")?,
+            alive: directory(run.as_fd(), "alive")?,
+            states: StateRoot::open(&runroot.join("c"))?,
             runroot: run,
             run_path: runroot.to_owned(),
         })
@@ -130,6 +130,12 @@ impl<'a> Containers<'a> {
     #[must_use]
     pub fn runroot(&self) -> &Path {
         &self.run_path
+    }
+
+    /// Where the runtime keeps its records.
+    #[must_use]
+    pub fn states(&self) -> &StateRoot {
+        &self.states
     }
 
     /// A directory of the engine's beside the containers', made if it is missing.
@@ -146,14 +152,13 @@ impl<'a> Containers<'a> {
     /// [`Error::NameInUse`], [`Error::System`].
     pub fn reserve(&self, name: Option<&Name>) -> Result<Reserved> {
         let id = ContainerId::from_bytes(random()?);
-        let run = directory(self.run.as_fd(), id.as_str())?;
-        let alive = lock::exclusive(lock::open(&run, ALIVE)?)?;
+        let alive = lock::exclusive(lock::open(&self.alive, id.as_str())?)?;
         rustix::fs::mkdirat(&self.containers, id.as_str(), Mode::RWXU)
             .map_err(system("make directory", id.as_str()))?;
         files::pause::at("container.reserved");
         let opened = open(self.containers.as_fd(), id.as_str()).map_err(system("open", id.as_str()))?;
         let path = self.store.path().join("containers").join(id.as_str());
-        let mut reserved = Reserved { id, directory: opened, path, run, name: None, _alive: alive };
+        let mut reserved = Reserved { id, directory: opened, path, name: None, _alive: alive };
         if let Some(name) = name {
             if let Err(error) = self.take_name(name, &reserved.id) {
                 self.remove(reserved)?;
@@ -241,11 +246,11 @@ impl<'a> Containers<'a> {
         };
         let id = reserved.id.clone();
         drop(reserved.directory);
-        drop(reserved.run);
         files::pause::at("container.removing");
         let removed = self.remove_files(&id);
-        let run = files::remove_tree(&self.run, id.as_str()).map(drop).map_err(Error::from);
-        named.and(removed).and(run)
+        // The lock goes last: until then nobody takes the rest for left over.
+        let unlocked = self.forget(&id);
+        named.and(removed).and(unlocked)
     }
 
     /// Lets a container that stays go unwatched.
@@ -253,9 +258,14 @@ impl<'a> Containers<'a> {
     /// # Errors
     /// [`Error::Files`].
     pub fn leave(&self, reserved: Reserved) -> Result<()> {
-        let id = reserved.id.clone();
+        let forgotten = self.forget(&reserved.id);
         drop(reserved);
-        files::remove_tree(&self.run, id.as_str())?;
+        forgotten
+    }
+
+    /// Removes the lock file of a container.
+    fn forget(&self, id: &ContainerId) -> Result<()> {
+        atomic::remove(self.alive.as_fd(), id.as_str(), Durability::Volatile)?;
         Ok(())
     }
 
@@ -313,15 +323,15 @@ impl<'a> Containers<'a> {
     /// # Errors
     /// [`Error::Files`].
     pub fn is_alive(&self, id: &ContainerId) -> Result<bool> {
-        let run = match open(self.run.as_fd(), id.as_str()) {
-            Ok(run) => run,
-            Err(Errno::NOENT) => return Ok(false),
-            Err(errno) => return Err(system("open", id.as_str())(errno)),
-        };
-        match lock::is_held(&run, ALIVE) {
-            Ok(true) => Ok(true),
-            Ok(false) => Ok(process_runs(run.as_fd())),
-            Err(error) if error.is_missing() => Ok(process_runs(run.as_fd())),
+        match lock::is_held(&self.alive, id.as_str()) {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(error.into()),
+        }
+        match runtime::Container::load(&self.states, id.as_str()) {
+            Ok(container) => Ok(container.status() != Status::Stopped),
+            Err(runtime::Error::NoContainer(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -356,8 +366,14 @@ impl<'a> Containers<'a> {
         } else {
             self.drop_names_of(id)?;
         }
+        // Its cgroup and what else the runtime keeps of a process that is gone.
+        match runtime::Container::load(&self.states, id.as_str()) {
+            Ok(container) => drop(container.delete(true)?),
+            Err(runtime::Error::NoContainer(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.remove_files(id)?;
-        files::remove_tree(&self.run, id.as_str())?;
+        self.forget(id)?;
         Ok(true)
     }
 
@@ -395,32 +411,6 @@ impl Reserved {
         atomic::write(self.directory.as_fd(), name, &bytes, 0o600, Durability::Volatile)?;
         Ok(())
     }
-}
-
-/// Whether the process that the runtime recorded is still the one with that number.
-fn process_runs(run: BorrowedFd<'_>) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct State {
-        pid: i32,
-        start_time: u64,
-    }
-    let Ok(Some(bytes)) = files::root::read_bounded(run, "state.json", 64 << 20) else { return false };
-    let Ok(state) = serde_json::from_slice::<State>(&bytes) else { return false };
-    state.pid > 0 && start_time(state.pid) == Some(state.start_time)
-}
-
-/// Field 22 of `/proc/<pid>/stat`: clock ticks after boot.
-fn start_time(pid: i32) -> Option<u64> {
-    let proc = files::procfs::Procfs::host().ok()?;
-    let bytes = proc.read(format!("{pid}/stat"), 4096).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let (_, fields) = text.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    if fields.next()? == "Z" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
 }
 
 fn random() -> Result<[u8; 32]> {
@@ -522,13 +512,31 @@ mod tests {
         let store = store(base.path());
         let containers = Containers::open(&store, &base.path().join("run")).unwrap();
         let reserved = containers.reserve(None).unwrap();
-        let pid = std::process::id();
-        let start = start_time(i32::try_from(pid).unwrap()).unwrap();
-        let path = base.path().join("run/c").join(reserved.id.as_str()).join("state.json");
-        std::fs::write(&path, format!(r#"{{"pid":{pid},"startTime":{start}}}"#)).unwrap();
-        let id = kill(reserved);
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let start = runtime::state::start_time(pid).unwrap();
+        let directory = containers.states().reserve(reserved.id.as_str()).unwrap();
+        let name = reserved.id.clone();
+        let write = |start: u64| {
+            let state = serde_json::json!({
+                "id": name.as_str(), "pid": pid, "startTime": start, "bundle": "/", "created": "",
+                "owner": 0, "cgroup": null, "spec": { "ociVersion": "1.3.0" },
+            });
+            atomic::write(
+                directory.as_fd(),
+                "state.json",
+                state.to_string().as_bytes(),
+                0o600,
+                Durability::Volatile,
+            )
+            .unwrap();
+        };
+        write(start);
+        let id = reserved.id.clone();
+        drop(reserved);
         assert!(containers.is_alive(&id).unwrap());
-        std::fs::write(&path, format!(r#"{{"pid":{pid},"startTime":{}}}"#, start + 1)).unwrap();
+        write(start + 1);
         assert!(!containers.is_alive(&id).unwrap());
+        assert_eq!(containers.sweep().unwrap(), 1);
+        assert!(!base.path().join("run/c").join(id.as_str()).exists());
     }
 }

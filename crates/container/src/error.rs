@@ -119,6 +119,9 @@ pub enum Error {
     /// A file of the engine could not be read or written.
     #[error("the engine's own files")]
     Files(#[from] files::Error),
+    /// The runtime could not start the container, or lost it.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
     /// The image could not be found or used.
     #[error("use the image")]
     Store(#[from] store::Error),
@@ -132,6 +135,16 @@ impl Error {
         Self::Value { flag, value: value.into(), reason: reason.into() }
     }
 
+    /// The exit code that docker gives for it: 127 where the program does not exist, 126 where it cannot be
+    /// executed, 125 for everything of the engine.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Runtime(error) => error.exit_code(),
+            _ => 125,
+        }
+    }
+
     /// What to type or to do next, where there is something better to say than the message.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -142,6 +155,7 @@ impl Error {
             Self::Source { path, source } if *source == rustix::io::Errno::NOENT => {
                 Some(format!("create it first: `mkdir -p {}`", path.display()))
             }
+            Self::Runtime(error) => error.hint(),
             Self::NameInUse { .. } => Some("choose another name, or remove that container first".to_owned()),
             Self::Ids(_) => Some("`brig doctor` says what is missing and how to mend it".to_owned()),
             Self::Unprotected(_) => Some("`brig doctor` says how to get each protection".to_owned()),

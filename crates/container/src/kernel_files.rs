@@ -65,8 +65,7 @@ pub(crate) const MASKED_DOCKER: &[&str] = &[
 ];
 
 /// Visible and read-only.
-pub const READ_ONLY: &[&str] =
-    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The directory whose counters show what a neighbour on the same core does (GHSA-6fw5-f8r9-fgfm).
 pub(crate) fn thermal(processor: u32) -> String {

@@ -37,5 +37,5 @@ pub use options::{
 };
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
-pub use run::{Preview, Ready, Site, ownership, prepare, preview};
+pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
 pub use weakening::{Weakening, WeakeningKind};

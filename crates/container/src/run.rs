@@ -48,10 +48,20 @@ pub struct Ready {
     reserved: Reserved,
     snapshot: Snapshot,
     claim: Option<Claim>,
+    init: bool,
     interactive: bool,
     remove: bool,
     /// Its specification and what should be known about it.
     pub configured: Configured,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code, or 128 and the signal that ended it.
+    pub code: u8,
+    /// What could not be done and was not asked for.
+    pub warnings: Vec<String>,
 }
 
 /// What `--dry-run` prints.
@@ -61,8 +71,8 @@ pub struct Preview {
     pub configured: Configured,
     /// The image's id.
     pub image_id: String,
-    /// How many layers it has.
-    pub layers: usize,
+    /// The steps of the runtime.
+    pub plan: runtime::plan::Plan,
 }
 
 /// How the files of a store belong to this user, and where the ids of his containers come from.
@@ -105,6 +115,7 @@ pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
             reserved,
             snapshot,
             claim,
+            init: options.process.init,
             interactive: options.interactive,
             remove: options.remove,
             configured,
@@ -133,7 +144,9 @@ pub fn preview(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
     };
     let directory = site.store.path().join("containers").join(id.as_str());
     let configured = configure(site, &found, options, ids, &snapshot, &id, &engine_files(&directory))?;
-    Ok(Preview { configured, image_id: found.id.to_string(), layers: found.layers.len() })
+    let layers = Some((snapshot.lower.len(), true));
+    let plan = runtime::plan_of(&configured.spec, &bundle(&directory), layers, options.process.init)?;
+    Ok(Preview { configured, image_id: found.id.to_string(), plan })
 }
 
 fn find(site: &Site<'_>, text: &str) -> Result<Image> {
@@ -304,6 +317,65 @@ impl Ready {
         &self.reserved.id
     }
 
+    /// Starts the container and waits for its end in the foreground; then takes it down.
+    ///
+    /// The steps after the end go on after an error; what could not be removed is in the warnings and is
+    /// swept by the next command.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`]: nothing is left behind then.
+    pub fn run(self, site: &Site<'_>) -> Result<Ended> {
+        let Self { reserved, snapshot, claim, init, interactive, remove, configured } = self;
+        let writable = rustix::io::fcntl_dupfd_cloexec(&reserved.directory, 3)
+            .map_err(|source| Error::System { action: "duplicate", path: reserved.path.clone(), source })?;
+        let cache = filter_cache(site, &configured);
+        let request = runtime::Request {
+            id: reserved.id.as_str(),
+            spec: configured.spec,
+            bundle: &bundle(&reserved.path),
+            root: site.containers.states(),
+            layers: Some(runtime::Layers { lower: snapshot.lower, writable: Some(writable) }),
+            cgroup: runtime::CgroupOptions::for_caller(),
+            default_resources: Some(&configured.default_limits),
+            filter_cache: cache.as_ref().map(AsFd::as_fd),
+            console_socket: None,
+            pid_file: None,
+            preserve_descriptors: 0,
+            no_pivot: false,
+            keep_keyring: false,
+            init,
+            interactive,
+        };
+        let mut report = runtime::Report::default();
+        let ended = runtime::run(request, false, false, &mut report);
+        let mut warnings = report.warnings;
+        let mut note = |what: &str, result: Result<()>| {
+            if let Err(error) = result {
+                warnings.push(format!("{what}: {error}"));
+            }
+        };
+        if let Some(claim) = claim {
+            let released = claims(site).and_then(|directory| Ok(claim.release(directory.as_fd())?));
+            note("give back the container's ids", released);
+        }
+        match ended {
+            Ok(exit) => {
+                if remove {
+                    note("remove the container", site.containers.remove(reserved));
+                } else {
+                    note("keep the exit code", reserved.write_json("exit.json", &exit.0));
+                    note("leave the container", site.containers.leave(reserved));
+                }
+                Ok(Ended { code: exit.0, warnings })
+            }
+            Err(error) => {
+                // The first error is the one to tell; what could not be removed is swept later.
+                drop(site.containers.remove(reserved));
+                Err(error.into())
+            }
+        }
+    }
+
     /// Gives the container up before its start.
     ///
     /// # Errors
@@ -315,4 +387,25 @@ impl Ready {
         };
         site.containers.remove(self.reserved).and(released)
     }
+}
+
+/// The runtime names the bundle in `state` and in what hooks read; nothing is opened by this text.
+fn bundle(directory: &Path) -> String {
+    directory.to_string_lossy().into_owned()
+}
+
+/// Where compiled filters are kept; none for the default one, which is in the binary, and none where the
+/// directory cannot be made: then the filter is compiled each time.
+fn filter_cache(site: &Site<'_>, configured: &Configured) -> Option<OwnedFd> {
+    let filter = configured.spec.linux.as_ref()?.seccomp.as_ref()?;
+    if seccomp::standard::is_default(filter) {
+        return None;
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let path = "cache/seccomp-v1";
+    match rustix::fs::mkdirat(site.store.root(), path, Mode::RWXU) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(_) => return None,
+    }
+    rustix::fs::openat(site.store.root(), path, flags, Mode::empty()).ok()
 }

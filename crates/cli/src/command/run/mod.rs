@@ -5,15 +5,21 @@ mod later;
 mod options;
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::Path;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use container::spec::Configured;
+use container::{Containers, Preview, Site};
 
 use self::flags::Flags;
 pub(crate) use self::options::failure;
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::{input, output, site};
 
 /// The name in messages.
 const NAME: &str = "brig run";
@@ -22,8 +28,71 @@ const NAME: &str = "brig run";
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let (flags, image, words) = parse(args)?;
     let options = options::options(&flags, words)?;
-    let _ = (global, image, options);
-    Err(Failure::environment("the runtime is not there yet"))
+    let (store, ids) = site::store(global)?;
+    let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
+    let binary = input::own_program()?;
+    let site = Site {
+        store: &store,
+        containers: &containers,
+        binary: binary.as_fd(),
+        environment: environment(),
+        etc: Path::new(site::ETC),
+    };
+    if flags.dry_run {
+        let preview = container::preview(&site, &image, &options, ids).map_err(failure)?;
+        warn(global, &preview.configured);
+        output::print(&describe(&preview)?)?;
+        return Ok(0);
+    }
+    let cidfile = flags.cidfile.as_deref().map(input::create_new).transpose()?;
+    let ready = container::prepare(&site, &image, &options, ids).map_err(failure)?;
+    warn(global, &ready.configured);
+    if let Some(file) = cidfile {
+        files::write_all(file, ready.id().as_str().as_bytes()).map_err(Failure::environment)?;
+    }
+    let ended = ready.run(&site).map_err(failure)?;
+    for warning in &ended.warnings {
+        global.log.warning(warning);
+    }
+    Ok(ended.code)
+}
+
+/// Says what was opened and what protects less than it should (invariants 4 and 5).
+fn warn(global: &Global, configured: &Configured) {
+    for weakening in &configured.weakenings {
+        global.log.warning(&weakening.to_string());
+    }
+    for protection in configured.protections.iter().filter(|protection| !protection.is_applied()) {
+        global.log.warning(&protection.to_string());
+    }
+    for warning in &configured.warnings {
+        global.log.warning(warning);
+    }
+}
+
+/// The caller's environment as text; what is no text cannot be an entry of a specification.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the program that reads the environment for its libraries"
+)]
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// The steps, then the specification.
+fn describe(preview: &Preview) -> Result<String, Failure> {
+    let spec = serde_json::to_string_pretty(&preview.configured.spec).map_err(Failure::environment)?;
+    let mut text = format!("image {}\n", preview.image_id);
+    for protection in &preview.configured.protections {
+        text.push_str(&format!("protection {protection}\n"));
+    }
+    for weakening in &preview.configured.weakenings {
+        text.push_str(&format!("weakening {weakening}\n"));
+    }
+    text.push_str(&format!("\n{}\n\n{spec}\n", preview.plan.to_string().trim_end()));
+    Ok(text)
 }
 
 /// Parses the flags; gives the image and the words after it.

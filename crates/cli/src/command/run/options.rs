@@ -5,7 +5,7 @@ use container::{Error, Options, Profile, SeccompChoice, Sharing};
 
 use super::flags::Flags;
 use crate::error::Failure;
-use crate::input;
+use crate::{input, site};
 
 /// A seccomp profile of a person's own is at most this long, as the `seccomp` crate has it.
 const MAX_PROFILE: u64 = 1 << 20;
@@ -42,11 +42,17 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
 
 /// Wraps an error of the library with its hint.
 pub(crate) fn failure(error: Error) -> Failure {
-    let hint = error.hint();
+    let (hint, code) = (error.hint(), error.exit_code());
     let failure = match error {
-        Error::Ids(_) | Error::Unprotected(_) => Failure::environment(error),
+        Error::Store(error) => site::of_store(error),
+        Error::Ids(_)
+        | Error::Unprotected(_)
+        | Error::Runtime(_)
+        | Error::System { .. }
+        | Error::Files(_) => Failure::environment(error),
         _ => Failure::user(error),
-    };
+    }
+    .code(code);
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
