@@ -37,6 +37,7 @@ mod layer;
 mod layout;
 mod lease;
 mod load;
+mod members;
 mod refs;
 mod remove;
 mod snapshot;

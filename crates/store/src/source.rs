@@ -15,11 +15,8 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::image::clip;
 use crate::ingest::Ingest;
+use crate::members::{Member, index, plain};
 
-/// Most members of an archive: three for each layer of many images.
-const MAX_MEMBERS: usize = 1 << 16;
-/// Longest member name; real ones have a digest and a word.
-const MAX_NAME: usize = 4096;
 /// Largest archive in bytes once unpacked from gzip or zstd.
 const MAX_ARCHIVE: u64 = 128 << 30;
 
@@ -35,15 +32,6 @@ pub(crate) enum Source {
         /// What each name stands for; the last of equal names counts, as in tar.
         members: HashMap<String, Member>,
     },
-}
-
-/// A member of an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Member {
-    /// A regular file.
-    Content { offset: u64, size: u64 },
-    /// A symbolic or hard link to another member, resolved by name only.
-    Link(String),
 }
 
 impl Source {
@@ -165,80 +153,9 @@ fn find(members: &HashMap<String, Member>, name: &str) -> Option<(u64, u64)> {
     }
 }
 
-/// A name without `./`, by words alone; `None` if it climbs above the archive or is absolute.
-fn plain(name: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    if name.starts_with('/') {
-        return None;
-    }
-    for part in name.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
-/// Reads the headers of an archive, passing over the content.
-fn index(file: &File) -> Result<HashMap<String, Member>> {
-    let bad = |error: io::Error| Error::NotAnArchive { reason: clip(&error.to_string()) };
-    let length = file.metadata().map_err(Error::Input)?.len();
-    let mut archive = tar::Archive::new(file);
-    let mut members = HashMap::new();
-    for entry in archive.entries_with_seek().map_err(bad)? {
-        let entry = entry.map_err(bad)?;
-        // no document can name what is not UTF-8
-        let Ok(path) = String::from_utf8(entry.path_bytes().into_owned()) else { continue };
-        if path.len() > MAX_NAME {
-            return Err(Error::Limit { what: "length of a member name", limit: MAX_NAME as u64 });
-        }
-        let Some(name) = plain(&path) else { continue };
-        let kind = entry.header().entry_type();
-        let member = if kind.is_file() || kind.is_contiguous() {
-            let (offset, size) = (entry.raw_file_position(), entry.size());
-            if offset.checked_add(size).is_none_or(|end| end > length) {
-                return Err(Error::NotAnArchive { reason: format!("`{}` is cut short", clip(&name)) });
-            }
-            Member::Content { offset, size }
-        } else if kind.is_symlink() || kind.is_hard_link() {
-            let Some(target) = entry.link_name_bytes() else { continue };
-            let Ok(target) = std::str::from_utf8(&target) else { continue };
-            let above = name.rsplit_once('/').map_or("", |(above, _)| above);
-            let target = if kind.is_symlink() { format!("{above}/{target}") } else { target.to_owned() };
-            let Some(target) = plain(target.trim_start_matches('/')) else { continue };
-            Member::Link(target)
-        } else {
-            continue;
-        };
-        members.insert(name, member);
-        if members.len() > MAX_MEMBERS {
-            return Err(Error::Limit { what: "number of archive members", limit: MAX_MEMBERS as u64 });
-        }
-    }
-    Ok(members)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_by_words_alone() {
-        for (name, expected) in [
-            ("a/b", Some("a/b")),
-            ("./a//b/.", Some("a/b")),
-            ("a/../b", Some("b")),
-            ("../a", None),
-            ("a/../../b", None),
-            ("/etc/passwd", None),
-        ] {
-            assert_eq!(plain(name).as_deref(), expected, "{name}");
-        }
-    }
 
     #[test]
     fn links_are_followed_once_and_by_name() {
