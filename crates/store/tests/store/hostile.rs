@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("indexes", indexes),
     ("docker_archives", docker_archives),
     ("docker_archives_that_lie", docker_archives_that_lie),
+    ("mutated_archives", mutated_archives),
     ("not_archives", not_archives),
     ("damage_is_found", damage_is_found),
 ];
@@ -252,6 +253,44 @@ fn docker_archives_that_lie() {
         assert!(store.load(&path, &LoadOptions::default()).is_err(), "{name}");
         assert_empty(&store, name);
     }
+}
+
+/// Whatever a flipped byte makes of an archive: no panic, and a store that is sound.
+fn mutated_archives() {
+    let layer = tar(&[("etc/", b""), ("etc/name", b"one"), ("link -> name", b"")]);
+    let diff = Digest::of(&layer);
+    let good =
+        docker_archive(None, &[("aa/layer.tar", layer), ("bb -> aa/layer.tar", Vec::new())], &[diff, diff]);
+    let (_directory, store) = fixture::store();
+    let (mut random, mut loaded) = (0x2545_F491_4F6C_DD1D_u64, 0);
+    for _ in 0..400 {
+        let mut bad = good.clone();
+        for _ in 0..3 {
+            // xorshift64
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = usize::try_from(random >> 8).unwrap() % bad.len();
+            bad[at] = random.to_le_bytes()[0];
+        }
+        loaded += usize::from(load(&store, &bad).is_ok());
+    }
+    println!("  {loaded} of 400 were still good");
+    assert_sound(&store);
+    // a name that says it is a tebibyte long
+    let mut long = tar(&[("manifest.json", b"[]")]);
+    long[156] = b'L';
+    long[124..136].copy_from_slice(b"\x80\0\0\0\0\0\x01\0\0\0\0\0");
+    let sum = |header: &[u8]| {
+        header
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+            .sum::<u32>()
+    };
+    let sum = format!("{:06o}\0 ", sum(&long[..512]));
+    long[148..156].copy_from_slice(sum.as_bytes());
+    assert!(matches!(load(&store, &long), Err(Error::NotAnArchive { .. } | Error::Limit { .. })));
 }
 
 fn not_archives() {
