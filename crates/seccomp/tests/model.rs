@@ -47,8 +47,8 @@ fn answers(profile: &Seccomp, arguments: &[u64; 6]) -> Vec<Action> {
             if repeated { rule.args.chunks(1).collect() } else { vec![&rule.args] };
         found.extend(groups.into_iter().filter(|group| group.iter().all(|arg| holds(arg, arguments))).map(
             |group| {
-                let first = group.iter().min_by_key(|arg| arg.index).unwrap();
-                ((5 - first.index, class(&first.op)), action)
+                let first = group.iter().min_by_key(|arg| arg.index);
+                (first.map(|arg| (5 - arg.index, class(&arg.op))), action)
             },
         ));
     }

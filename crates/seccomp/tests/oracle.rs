@@ -4,6 +4,7 @@
 //! libseccomp gets a profile the way runc gives it. Known differences, all to the safer side and in
 //! `docs/seccomp.md`, are left out of the comparison: i386 calls through `socketcall` and `ipc`
 //! when a profile allows neither as a whole, and calls that libseccomp 2.5 does not know yet.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code that no test attribute covers")]
 
 mod runc;
 
