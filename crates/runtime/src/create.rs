@@ -9,13 +9,14 @@ use oci::runtime::{Resources, Spec, Status};
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags};
 use rustix::process::Pid;
 
+use crate::child::Origin;
 use crate::foreground::{self, Exit};
 use crate::launch::{self, Answers, Launched};
 use crate::opened::{Filter, StartGate};
 use crate::plan::{self, Facts, Plan, RootKind};
 use crate::prepare::{self, Given, Layers, Ready};
 use crate::state::{self, DONE, GO, Saved, StateRoot};
-use crate::{Error, Result, console, facts, hooks, listener, verify};
+use crate::{Error, Result, allow, console, facts, hooks, listener, verify};
 
 /// How the container's cgroup is made.
 #[derive(Clone, Debug)]
@@ -231,7 +232,7 @@ fn make_in(
         cgroup: None,
         spec: spec.clone(),
     };
-    let launched = launch::clone(&plan, &mut ready, made_cgroup.as_ref(), false)?;
+    let launched = launch::clone(&plan, &mut ready, made_cgroup.as_ref(), Origin::New)?;
     saved.pid = launched.pid.as_raw_nonzero().get();
     saved.start_time = state::start_time(saved.pid).unwrap_or_default();
     if by_systemd {
@@ -245,7 +246,7 @@ fn make_in(
     // Descriptors that the child has as well: while this process held the write end open, `start` would
     // wait for ever.
     ready.prepared.start = None;
-    launch::go(&plan, &launched, ready.late, made_cgroup.as_ref())?;
+    launch::go(&plan, &launched, ready.late)?;
     let program = process.args.first().map_or("", String::as_str);
     let answers = launch::listen(&plan, &launched, program, || runtime_hooks(spec, &saved))?;
     if let Some(found) = &answers.listener {
@@ -270,7 +271,7 @@ fn make_cgroup(
     let linux = request.spec.linux.as_ref();
     let path = linux.and_then(|linux| linux.cgroups_path.as_deref()).filter(|path| !path.is_empty());
     let none = Resources::default();
-    let asked = linux.and_then(|linux| linux.resources.as_ref()).unwrap_or(&none);
+    let asked = &allow::with_device_policy(&request.spec);
     let defaults = request.default_resources.unwrap_or(&none);
     let bus = request.cgroup.bus.as_deref().zip(leader);
     let wanted = cgroup::Request {
@@ -286,8 +287,8 @@ fn make_cgroup(
     let (cgroup, warnings) = Cgroup::create(layout, &wanted, asked)?;
     report.warnings.extend(warnings.iter().map(ToString::to_string));
     let applied = cgroup
-        .apply(asked, Strictness::Requested)
-        .and_then(|first| Ok((first, cgroup.apply(defaults, Strictness::Default)?)));
+        .apply(defaults, Strictness::Default)
+        .and_then(|first| Ok((first, cgroup.apply(asked, Strictness::Requested)?)));
     let (first, second) = match applied {
         Ok(warnings) => warnings,
         Err(error) => {

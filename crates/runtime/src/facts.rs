@@ -64,8 +64,12 @@ pub fn cgroup_views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
             });
             continue;
         }
-        let mut options: Vec<String> =
-            hierarchy.controllers.iter().map(|controller| controller.name().to_owned()).collect();
+        // Version 1 has another name for the one controller.
+        let name = |controller: cgroup::Controller| match controller.name() {
+            "io" => "blkio".to_owned(),
+            name => name.to_owned(),
+        };
+        let mut options: Vec<String> = hierarchy.controllers.iter().map(name).collect();
         if let Some(name) = &hierarchy.name {
             options.push("none".to_owned());
             options.push(format!("name={name}"));

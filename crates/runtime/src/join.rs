@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use oci::runtime::{Process, Status};
 use rustix::fs::{Mode, OFlags};
 
+use crate::child::Origin;
 use crate::create::{self, Report};
 use crate::foreground::{self, Exit};
 use crate::launch;
@@ -64,8 +65,8 @@ pub fn exec(container: &Container<'_>, request: ExecRequest, report: &mut Report
         return Err(Error::WrongStatus { action: "exec in", id: saved.id.clone(), status: "stopped" });
     }
     let cgroup = saved.open_cgroup()?;
-    let launched = launch::clone(&plan, &mut ready, None, true)?;
-    launch::go(&plan, &launched, Vec::new(), cgroup.as_ref())?;
+    let launched = launch::clone(&plan, &mut ready, cgroup.as_ref(), Origin::Joined)?;
+    launch::go(&plan, &launched, Vec::new())?;
     let program = request.process.args.first().map_or("", String::as_str);
     let mut answers = launch::listen(&plan, &launched, program, || Ok(()))?;
     if let Some(found) = &answers.listener {

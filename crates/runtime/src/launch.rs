@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Rlimit, Signal, WaitOptions};
 use sys::clone::{Cloned, clone3};
 use sys::mount::{Attributes, Reach, set_attributes};
 
-use crate::child::{self, Failure, Operation};
+use crate::child::{self, Failure, Operation, Origin};
 use crate::message::{self, Message};
 use crate::opened::Prepared;
 use crate::plan::Plan;
@@ -67,19 +67,23 @@ pub(crate) fn clone(
     plan: &Plan,
     ready: &mut Ready,
     cgroup: Option<&Cgroup>,
-    joined: bool,
+    origin: Origin,
 ) -> Result<Launched> {
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|errno| Error::system("make", "a socket pair", errno))?;
     let flags = plan.namespaces.clone_flags();
+    let mut into = None;
+    if let Some(cgroup) = cgroup {
+        into = cgroup.v2_dir();
+        ready.prepared.cgroup_files = cgroup.join_files()?;
+    }
     let failed = |errno| Error::system("clone", "the container's process", errno);
     if ready.prepared.joins.is_empty() {
-        let into = cgroup.and_then(Cgroup::v2_dir);
         return match clone3(flags, into).map_err(failed)? {
             Cloned::Child => {
                 drop(ours);
-                child::run(plan, &mut ready.prepared, theirs.as_fd(), joined)
+                child::run(plan, &mut ready.prepared, theirs.as_fd(), origin)
             }
             Cloned::Parent { pid, pidfd } => {
                 let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
@@ -89,10 +93,10 @@ pub(crate) fn clone(
     }
     // Joining is done in a process of its own, so that this one stays where it is; it makes the container's
     // process as this one's child.
-    match clone3(0, None).map_err(failed)? {
+    match clone3(0, into).map_err(failed)? {
         Cloned::Child => {
             drop(ours);
-            stage(plan, &mut ready.prepared, theirs.as_fd(), flags, joined)
+            stage(plan, &mut ready.prepared, theirs.as_fd(), flags, origin)
         }
         Cloned::Parent { pid, .. } => {
             drop(theirs);
@@ -115,10 +119,10 @@ pub(crate) fn clone(
     }
 }
 
-/// Joins what is to be joined, then makes the container's process as a sibling. Never returns.
-fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u64, joined: bool) -> ! {
+/// Joins what is to be origin, then makes the container's process as a sibling. Never returns.
+fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u64, origin: Origin) -> ! {
     match join_and_clone(prepared, flags) {
-        Ok(Cloned::Child) => child::run(plan, prepared, socket, joined),
+        Ok(Cloned::Child) => child::run(plan, prepared, socket, origin),
         Ok(Cloned::Parent { pid, .. }) => {
             message::send(socket, Message::Stage(pid), &[]).ok();
         }
@@ -152,22 +156,14 @@ fn failure(operation: u8, errno: i32) -> Failure {
     }
 }
 
-/// Gives the process its maps, cgroup, limits and late mounts, and lets it go on.
-pub(crate) fn go(
-    plan: &Plan,
-    launched: &Launched,
-    late: Vec<LateMount>,
-    cgroup: Option<&Cgroup>,
-) -> Result<()> {
+/// Gives the process its maps, limits and late mounts, and lets it go on.
+pub(crate) fn go(plan: &Plan, launched: &Launched, late: Vec<LateMount>) -> Result<()> {
     let process = open_process(launched.pid)?;
     if plan.namespaces.creates(NamespaceKind::User) {
         let uid = idmap::Map::new(plan.uid_map.clone())?;
         let gid = idmap::Map::new(plan.gid_map.clone())?;
         let how = idmap::How::choose(&uid, &gid)?;
         idmap::write_maps(process.as_fd(), launched.pid, &uid, &gid, &how)?;
-    }
-    if let Some(cgroup) = cgroup {
-        cgroup.add(launched.pid.as_raw_nonzero().get())?;
     }
     set_limits(plan, launched.pid)?;
     if let Some(score) = plan.oom_score_adj {

@@ -21,6 +21,7 @@ mod console;
 mod hooks;
 mod listener;
 
+mod allow;
 mod create;
 mod foreground;
 mod join;

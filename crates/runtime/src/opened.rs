@@ -72,6 +72,9 @@ pub struct Prepared {
     pub preserved: u32,
     /// Path of the console, where the plan makes a terminal.
     pub console: crate::plan::InnerPath,
+    /// Files of the container's v1 cgroups that the child writes itself into: a move by another process costs
+    /// milliseconds (the kernel waits for a grace period), this one microseconds.
+    pub cgroup_files: Vec<OwnedFd>,
     /// Namespaces to join, in order.
     pub joins: Vec<(OwnedFd, u64)>,
 }

@@ -95,6 +95,7 @@ pub(crate) fn prepare(
         state: None,
         start: given.start,
         preserved: given.preserved,
+        cgroup_files: Vec::new(),
         joins: open_namespaces(plan)?,
         console: InnerPath::new("/dev/console").map_err(|error| crate::plan::Refusal::Path {
             what: "console",

@@ -27,6 +27,15 @@ use crate::plan::{Plan, Step};
 /// Exit code of a child that could not set the container up; the parent has the reason.
 const SETUP_FAILED: i32 = 125;
 
+/// Whose namespaces the process is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// New ones, which it sets up.
+    New,
+    /// Those of a running container, which it joined.
+    Joined,
+}
+
 /// What the child knows and has made so far.
 struct Child<'a> {
     plan: &'a Plan,
@@ -36,21 +45,21 @@ struct Child<'a> {
     root: Option<OwnedFd>,
     /// Procfs of the container's pid namespace: written through, then mounted.
     proc: Option<OwnedFd>,
-    /// Template of an empty directory for masks.
+    /// The first masked directory, which the others are clones of.
     empty: Option<OwnedFd>,
+    /// The first masked file.
+    null: Option<OwnedFd>,
     /// Mounts that came with `Go`.
     late: [Option<OwnedFd>; MAX_DESCRIPTORS],
     /// The working directory could not be entered as root (a directory of a network file system): once more
     /// as the user.
     directory_pending: bool,
-    /// Whether this container was created by clone, or joined by exec: then the root is `/`.
-    joined: bool,
+    /// Of one that joined the root is `/`.
+    origin: Origin,
 }
 
 /// Runs the plan; never returns.
-///
-/// `joined` tells that the namespaces exist already and were entered.
-pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, joined: bool) -> ! {
+pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, origin: Origin) -> ! {
     let mut child = Child {
         plan,
         prepared,
@@ -58,9 +67,10 @@ pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, joined:
         root: None,
         proc: None,
         empty: None,
+        null: None,
         late: [const { None }; MAX_DESCRIPTORS],
         directory_pending: false,
-        joined,
+        origin,
     };
     let (step, failure) = match child.start() {
         Err(failure) => (0, failure),
@@ -73,7 +83,10 @@ pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, joined:
 impl Child<'_> {
     fn start(&mut self) -> Outcome {
         self.wait_for_go()?;
-        if self.joined {
+        for file in &self.prepared.cgroup_files {
+            rustix::io::write(file, b"0").during(Operation::JoinCgroup)?;
+        }
+        if self.origin == Origin::Joined {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             self.root = Some(rustix::fs::open(c"/", flags, Mode::empty()).during(Operation::OpenRoot)?);
         }

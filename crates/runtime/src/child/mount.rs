@@ -288,36 +288,42 @@ impl Child<'_> {
         };
         let stat = rustix::fs::fstat(&place).during(Operation::Mask)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            let empty = self.empty_directory()?;
-            return attach(&empty, &place);
+            self.mask_directory(&place)
+        } else {
+            self.mask_file(&place)
+        }
+    }
+
+    /// A read-only empty directory: one tmpfs for all masks of a container.
+    ///
+    /// The first mask is the mount itself and all others are clones of it: a mount that is attached nowhere
+    /// cannot be cloned before Linux 6.15.
+    fn mask_directory(&mut self, place: &OwnedFd) -> Outcome {
+        if let Some(empty) = &self.empty {
+            return attach(&clone_mount(empty)?, place);
+        }
+        let tmpfs = new_instance(c"tmpfs", Some(c"tmpfs"), &[])?;
+        let seal =
+            Attributes::new(attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC, 0);
+        apply(&tmpfs, Reach::One, seal)?;
+        attach(&tmpfs, place)?;
+        self.empty = Some(tmpfs);
+        Ok(())
+    }
+
+    /// The host's `/dev/null`, checked by the parent: never the one in the root, which an image or another
+    /// container could have replaced (CVE-2025-31133).
+    fn mask_file(&mut self, place: &OwnedFd) -> Outcome {
+        if let Some(null) = &self.null {
+            return attach(&clone_mount(null)?, place);
         }
         let Some(slot) = self.plan.null else {
             return Err(Failure { operation: Operation::Mask, errno: Errno::BADF });
         };
-        // A clone each: one detached mount can be attached only once.
-        let null = match self.prepared.source(slot) {
-            Some(Opened::Tree { mount, .. }) => clone_mount(mount)?,
-            _ => self.clone_source(slot, false)?,
-        };
-        attach(&null, &place)
-    }
-
-    /// A read-only empty directory: one tmpfs for all masks of a container.
-    fn empty_directory(&mut self) -> Outcome<OwnedFd> {
-        if self.empty.is_none() {
-            let parameters = [];
-            let tmpfs = new_instance(c"tmpfs", Some(c"tmpfs"), &parameters)?;
-            let seal = Attributes::new(
-                attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
-                0,
-            );
-            apply(&tmpfs, Reach::One, seal)?;
-            self.empty = Some(tmpfs);
-        }
-        match &self.empty {
-            Some(empty) => clone_mount(empty),
-            None => Err(Failure { operation: Operation::Mask, errno: Errno::BADF }),
-        }
+        let null = self.clone_source(slot, false)?;
+        attach(&null, place)?;
+        self.null = Some(null);
+        Ok(())
     }
 
     pub(super) fn make_readonly(&self, path: &InnerPath) -> Outcome {

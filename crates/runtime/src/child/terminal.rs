@@ -8,8 +8,8 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
-use super::Child;
 use super::failure::{During, Failure, Operation, Outcome};
+use super::{Child, Origin};
 use crate::message::{self, Message};
 
 /// `DEVPTS_SUPER_MAGIC` of `<linux/magic.h>`.
@@ -35,7 +35,7 @@ impl Child<'_> {
             let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
             rustix::termios::tcsetwinsize(&slave, size).during(Operation::OpenTerminal)?;
         }
-        if !self.joined {
+        if self.origin == Origin::New {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE
                 | OpenTreeFlags::OPEN_TREE_CLOEXEC
                 | OpenTreeFlags::AT_EMPTY_PATH;
