@@ -1,6 +1,6 @@
 //! The base of `strict`: one plain service without privileges, terminals or children of other users.
 //!
-//! About 120 calls of the native table: what libc, a shell entry point, and an event-loop or threaded
+//! About 160 calls of the native table: what libc, a shell entry point, and an event-loop or threaded
 //! server use. No System V IPC, no AIO, no file-tree ownership changes, no change of identity,
 //! no changing of extended attributes, no old calls that libc has replaced.
 
@@ -16,7 +16,6 @@ pub(super) const ROWS: &[Row] = &[
         "chmod",
         "close",
         "close_range",
-        "copy_file_range",
         "dup",
         "dup2",
         "dup3",
@@ -36,8 +35,6 @@ pub(super) const ROWS: &[Row] = &[
         "ftruncate",
         "getcwd",
         "getdents64",
-        "link",
-        "linkat",
         "lseek",
         "lstat",
         "mkdir",
@@ -46,9 +43,7 @@ pub(super) const ROWS: &[Row] = &[
         "open",
         "openat",
         "pread64",
-        "preadv",
         "pwrite64",
-        "pwritev",
         "read",
         "readlink",
         "readlinkat",
@@ -61,8 +56,6 @@ pub(super) const ROWS: &[Row] = &[
         "stat",
         "statfs",
         "statx",
-        "symlink",
-        "symlinkat",
         "umask",
         "unlink",
         "unlinkat",
@@ -83,9 +76,6 @@ pub(super) const ROWS: &[Row] = &[
         "mprotect",
         "mremap",
         "munmap",
-        "pkey_alloc",
-        "pkey_free",
-        "pkey_mprotect",
         "riscv_flush_icache",
         "riscv_hwprobe",
         "rseq",
@@ -113,7 +103,6 @@ pub(super) const ROWS: &[Row] = &[
     // Every program: signals.
     allow(&[
         "rt_sigaction",
-        "rt_sigpending",
         "rt_sigprocmask",
         "rt_sigreturn",
         "rt_sigsuspend",
@@ -121,18 +110,13 @@ pub(super) const ROWS: &[Row] = &[
         "sigaltstack",
         "signalfd4",
         "tgkill",
-        "tkill",
     ]),
     // Runtimes: who am I, what may I use.
     allow(&[
-        "capget",
-        "getcpu",
         "getegid",
         "geteuid",
         "getgid",
         "getgroups",
-        "getresgid",
-        "getresuid",
         "getrlimit",
         "getrusage",
         "getuid",
@@ -150,7 +134,6 @@ pub(super) const ROWS: &[Row] = &[
         "gettimeofday",
         "nanosleep",
         "setitimer",
-        "time",
         "timerfd_create",
         "timerfd_settime",
     ]),

@@ -230,5 +230,5 @@ fn strict_is_small() {
     let standard = profile(0, &[]);
     let (strict, standard) = (open_calls(&strict), open_calls(&standard));
     assert!(strict.is_subset(&standard));
-    assert!((110..=170).contains(&strict.len()), "{}", strict.len());
+    assert!((110..=165).contains(&strict.len()), "{}", strict.len());
 }
