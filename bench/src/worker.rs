@@ -106,7 +106,11 @@ fn in_a_row(subject: &Subject, starts: usize, must_stay_empty: &Value) -> io::Re
     left.extend(before.left_behind());
     for directory in must_stay_empty.as_array().into_iter().flatten().filter_map(Value::as_str) {
         for entry in std::fs::read_dir(Path::new(directory)).into_iter().flatten() {
-            left.push(format!("file {}", entry?.path().display()));
+            let entry = entry?;
+            // What no container id can be named is a cache, kept on purpose.
+            if !entry.file_name().to_string_lossy().starts_with('@') {
+                left.push(format!("file {}", entry.path().display()));
+            }
         }
     }
     left.truncate(20);

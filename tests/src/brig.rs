@@ -149,6 +149,14 @@ impl Brig {
         self.directory.join("state")
     }
 
+    /// The containers that the story's `brig runtime` keeps; what else it keeps there has a name that no id can have.
+    #[must_use]
+    pub fn runtime_containers(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.state()).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.starts_with('@')).collect()
+    }
+
     /// Runs `brig runtime` with these arguments.
     #[must_use]
     pub fn runtime_run(&self, arguments: &[&str]) -> Outcome {
@@ -195,8 +203,7 @@ impl Brig {
 impl Drop for Brig {
     fn drop(&mut self) {
         // A story that failed half way must not leave its containers running.
-        for entry in std::fs::read_dir(self.state()).into_iter().flatten().flatten() {
-            let id = entry.file_name();
+        for id in self.runtime_containers() {
             let mut command = self.runtime(&["delete", "--force"]);
             drop(command.arg(id).output());
         }

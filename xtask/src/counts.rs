@@ -101,7 +101,7 @@ mod tests {
                 "test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s",
                 4,
                 0,
-                2,
+                0,
             ),
             ("test result: FAILED. 4 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out", 4, 3, 0),
             ("store: 12 tests ran", 12, 0, 0),
