@@ -190,6 +190,10 @@ pub(crate) fn devices(
     };
     let mut devices = Vec::new();
     let mut rules = vec![rule(options.privileged, None, None, None, "rwm")];
+    if host.is_rootless() {
+        // Nodes made in a user namespace do not work, and those that are shown are the caller's to use.
+        rules.clear();
+    }
     if options.privileged {
         weakenings.open(WeakeningKind::Device, "--privileged", "every device whose node it can reach");
     }
@@ -202,7 +206,9 @@ pub(crate) fn devices(
             format!("--device {}", request.source),
             format!("the host's device `{}` ({kind} {major}:{minor}, {})", request.source, request.access),
         );
-        rules.push(rule(true, Some(&kind), Some(major), Some(minor), &request.access));
+        if !host.is_rootless() {
+            rules.push(rule(true, Some(&kind), Some(major), Some(minor), &request.access));
+        }
         devices.push(Device {
             kind,
             path: request.target.clone(),

@@ -125,6 +125,7 @@ fn the_default_as_a_user() {
         ]
     );
     assert_eq!(linux(&configured).sysctl["net.ipv4.ping_group_range"], "0 65536");
+    assert!(linux(&configured).resources.as_ref().unwrap().devices.is_empty());
 }
 
 #[test]
