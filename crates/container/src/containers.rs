@@ -361,10 +361,26 @@ impl<'a> Containers<'a> {
         if record.as_ref().is_some_and(|record| !record.remove) {
             return Ok(false);
         }
-        if let Some(name) = record.and_then(|record| record.name) {
-            self.drop_name(&name, id)?;
-        } else {
-            self.drop_names_of(id)?;
+        self.discard(id, record.and_then(|record| record.name))?;
+        Ok(true)
+    }
+
+    /// Removes a container that stayed; with `force` also one that runs, whose processes are killed.
+    ///
+    /// # Errors
+    /// [`Error::Running`], and as [`Self::sweep`].
+    pub fn delete(&self, id: &ContainerId, force: bool) -> Result<()> {
+        if !force && self.is_alive(id)? {
+            return Err(Error::Running { id: id.short().to_owned() });
+        }
+        let name = self.record(id)?.and_then(|record| record.name);
+        self.discard(id, name)
+    }
+
+    fn discard(&self, id: &ContainerId, name: Option<String>) -> Result<()> {
+        match name {
+            Some(name) => self.drop_name(&name, id)?,
+            None => self.drop_names_of(id)?,
         }
         // Its cgroup and what else the runtime keeps of a process that is gone.
         match runtime::Container::load(&self.states, id.as_str()) {
@@ -373,8 +389,7 @@ impl<'a> Containers<'a> {
             Err(error) => return Err(error.into()),
         }
         self.remove_files(id)?;
-        self.forget(id)?;
-        Ok(true)
+        self.forget(id)
     }
 
     /// A container that died before its record was written may have a name already.
@@ -491,6 +506,10 @@ mod tests {
         assert!(!containers.is_alive(&half_made).unwrap() && !containers.is_alive(&gone).unwrap());
         assert!(containers.find("half").is_err() && containers.find("gone").is_err());
         assert_eq!(containers.sweep().unwrap(), 0);
+        assert!(matches!(containers.delete(&living.id, false), Err(Error::Running { .. })));
+        containers.delete(&containers.find("stays").unwrap(), false).unwrap();
+        assert_eq!(containers.ids().unwrap(), std::slice::from_ref(&living.id));
+        assert!(containers.find("stays").is_err());
     }
 
     #[test]

@@ -90,6 +90,12 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// A container that runs is not removed unasked.
+    #[error("container `{id}` is running")]
+    Running {
+        /// Its short id.
+        id: String,
+    },
     /// A container's record cannot be read.
     #[error("the record of container `{id}` is damaged")]
     Damaged {
@@ -156,7 +162,10 @@ impl Error {
                 Some(format!("create it first: `mkdir -p {}`", path.display()))
             }
             Self::Runtime(error) => error.hint(),
-            Self::NameInUse { .. } => Some("choose another name, or remove that container first".to_owned()),
+            Self::NameInUse { .. } => {
+                Some("choose another name, or remove that container with `brig rm`".to_owned())
+            }
+            Self::Running { .. } => Some("end it first, or use `brig rm --force`".to_owned()),
             Self::Ids(_) => Some("`brig doctor` says what is missing and how to mend it".to_owned()),
             Self::Unprotected(_) => Some("`brig doctor` says how to get each protection".to_owned()),
             _ => None,

@@ -10,6 +10,7 @@ mod images;
 mod import;
 mod info;
 mod load;
+mod rm;
 mod rmi;
 pub(crate) mod run;
 mod tag;
@@ -42,6 +43,7 @@ const COMMANDS: &[Command] = &[
         run: import::run,
     },
     Command { name: "load", about: "Load images from an archive or an OCI layout directory", run: load::run },
+    Command { name: "rm", about: "Remove containers", run: rm::run },
     Command { name: "rmi", about: "Remove images", run: rmi::run },
     Command { name: "tag", about: "Give an image another name", run: tag::run },
     Command { name: "image", about: "Commands on images", run: image::run },
