@@ -281,6 +281,7 @@ impl<'a> Containers<'a> {
     }
 
     fn remove_files(&self, id: &ContainerId) -> Result<()> {
+        self.remove_overlay_work(id);
         match (files::remove_tree(&self.containers, id.as_str()), self.store.ownership()) {
             (Ok(_), _) => Ok(()),
             // Files of the container belong to subordinate ids, or lie in directories that only root of the
@@ -302,6 +303,17 @@ impl<'a> Containers<'a> {
                 }
             }
             (Err(error), Ownership::Kept) => Err(error.into()),
+        }
+    }
+
+    /// Removes the directory that overlayfs made in `work`: its mode is 0, so that a plain user, whose it is,
+    /// cannot look into it but can remove it while it is empty. Saves a user namespace for most containers;
+    /// where it does not work, that comes next.
+    fn remove_overlay_work(&self, id: &ContainerId) {
+        let work =
+            open(self.containers.as_fd(), id.as_str()).and_then(|container| open(container.as_fd(), "work"));
+        if let Ok(work) = work {
+            rustix::fs::unlinkat(&work, "work", AtFlags::REMOVEDIR).ok();
         }
     }
 

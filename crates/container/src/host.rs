@@ -70,6 +70,8 @@ pub struct Host {
     pub environment: Vec<(String, String)>,
     /// Major and minor version of the kernel.
     pub kernel: (u32, u32),
+    /// Whether the cgroup v2 hierarchy is the only one.
+    pub unified: bool,
     /// Memory of the machine in bytes.
     pub memory: u64,
     /// Processors that have a `thermal_throttle` directory.
@@ -130,6 +132,7 @@ impl Host {
             ids,
             environment,
             kernel: kernel(),
+            unified: exists("/sys/fs/cgroup/cgroup.controllers"),
             memory: memory(),
             thermal: thermal(),
             hard_limits: hard_limits(options),

@@ -43,7 +43,7 @@ pub(crate) fn maps(
     }
     let maps = match (&request.user, &host.ids) {
         (UserNamespace::Host, _) if !host.is_rootless() => {
-            weakenings.open(WeakeningKind::Namespace, "--userns=host", "root inside is root on the host");
+            weakenings.open(WeakeningKind::Namespace, "--userns=host", "the ids of the host: root inside is root outside");
             protections.push(Protection::weaker("user namespace", "`--userns=host`"));
             return Ok(None);
         }
@@ -146,7 +146,7 @@ fn explicit(options: &Options, host: &Host, weakenings: &mut Weakenings) -> Resu
             let maps = Maps { uids: Map::new(uids.clone())?, gids: Map::new(gids.clone())? };
             if maps.uids.to_container(0).is_some() || maps.gids.to_container(0).is_some() {
                 let flag = if request.uid_map.is_empty() { "--gidmap" } else { "--uidmap" };
-                weakenings.open(WeakeningKind::Namespace, flag, "the host's root has an id in the container");
+                weakenings.open(WeakeningKind::Namespace, flag, "an id of the host's root");
             }
             Ok(maps)
         }

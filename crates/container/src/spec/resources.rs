@@ -107,7 +107,13 @@ pub(crate) fn defaults(options: &Options, host: &Host, weakenings: &mut Weakenin
     }
     let high = host.memory / 100 * MEMORY_HIGH_PERCENT;
     if limits.memory.is_none() && high > 0 {
-        defaults.unified.insert("memory.high".to_owned(), high.to_string());
+        if host.unified {
+            defaults.unified.insert("memory.high".to_owned(), high.to_string());
+        } else if limits.memory_reservation.is_none() {
+            // The nearest that cgroup v1 has: what is above is taken back first when memory runs short.
+            let reservation = i64::try_from(high).ok();
+            defaults.memory = Some(Memory { reservation, ..Memory::default() });
+        }
     }
     defaults
 }

@@ -30,6 +30,7 @@ fn root_host() -> Host {
         ids: IdSource::Range(Span { start: 2_000_224_256, count: 65_536 }),
         environment: vec![("SECRET".into(), "hunter2".into()), ("HTTP_PROXY".into(), "http://u:p@x".into())],
         kernel: (6, 18),
+        unified: true,
         memory: 8 << 30,
         thermal: vec![],
         hard_limits: BTreeMap::from([("RLIMIT_NOFILE", 20_000), ("RLIMIT_CORE", u64::MAX)]),
@@ -454,6 +455,10 @@ fn default_limits_are_kept_apart_from_requested_ones() {
     assert_eq!(defaults.pids.as_ref().unwrap().limit, Some(1024));
     assert_eq!(defaults.unified["memory.high"], ((8_u64 << 30) / 100 * 80).to_string());
     assert_eq!(linux(&configured).resources.as_ref().unwrap().pids, None);
+    let host = Host { unified: false, ..root_host() };
+    let defaults = try_build(&config(), &Options::default(), &host).unwrap().default_limits;
+    assert!(defaults.unified.is_empty());
+    assert_eq!(defaults.memory.unwrap().reservation, Some((8 << 30) / 100 * 80));
 }
 
 #[test]
