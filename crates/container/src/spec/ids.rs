@@ -43,7 +43,11 @@ pub(crate) fn maps(
     }
     let maps = match (&request.user, &host.ids) {
         (UserNamespace::Host, _) if !host.is_rootless() => {
-            weakenings.open(WeakeningKind::Namespace, "--userns=host", "the ids of the host: root inside is root outside");
+            weakenings.open(
+                WeakeningKind::Namespace,
+                "--userns=host",
+                "the ids of the host: root inside is root outside",
+            );
             protections.push(Protection::weaker("user namespace", "`--userns=host`"));
             return Ok(None);
         }
