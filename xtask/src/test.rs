@@ -13,7 +13,6 @@ use crate::{cargo, packages};
 /// Crates that the bans of `clippy.toml` do not hold for, each with its reason.
 const MAY_USE_BANNED: &[(&str, &str)] = &[
     ("cli", "reads the environment so that no library has to"),
-    ("idmap", "starts newuidmap and newgidmap, by absolute path"),
     ("testkit", "works on directories of its own"),
     ("tests", "works on directories of its own"),
     ("bench", "works on directories of its own"),
