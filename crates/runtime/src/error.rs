@@ -31,7 +31,7 @@ pub enum Error {
         failure: Failure,
     },
     /// The program was not found in the container's root.
-    #[error("`{program}`: {}", if *errno == Errno::NOENT { "no such file in the container, or not in its $PATH" } else { "it cannot be executed" })]
+    #[error("`{program}`: {}", not_executable(program, *errno))]
     Program {
         /// `argv[0]`.
         program: String,
@@ -144,5 +144,35 @@ impl Error {
     }
 }
 
+/// Why a program cannot be executed, in the words that Docker and podman look for in a runtime's message to choose
+/// between the exit codes 127 and 126.
+fn not_executable(program: &str, errno: Errno) -> String {
+    match errno {
+        Errno::NOENT if program.contains('/') => "no such file or directory in the container".to_owned(),
+        Errno::NOENT => "executable file not found in $PATH of the container".to_owned(),
+        Errno::ACCESS => "permission denied: it is no executable file".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Result of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_find_their_words() {
+        let rows = [
+            ("/none", Errno::NOENT, "no such file or directory"),
+            ("none", Errno::NOENT, "executable file not found in $PATH"),
+            ("/etc", Errno::ACCESS, "permission denied"),
+            ("/etc/passwd/x", Errno::NOTDIR, "not a directory"),
+        ];
+        for (program, errno, words) in rows {
+            let text = Error::Program { program: program.to_owned(), errno }.to_string();
+            assert!(text.contains(program) && text.to_lowercase().contains(&words.to_lowercase()), "{text}");
+        }
+    }
+}

@@ -57,7 +57,8 @@ pub fn exec(container: &Container<'_>, request: ExecRequest, report: &mut Report
     facts.keep_keyring = true;
     let plan = plan::build_exec(&request.process, &facts, seccomp)?;
     report.warnings.extend(plan.warnings.iter().cloned());
-    let filter = create::filter_of(&saved.spec, None, report)?;
+    // What is odd about the filter was said by `create`. Engines hand our standard error on as the payload's.
+    let filter = create::filter_of(&saved.spec, None, &mut Report::default())?;
     let given = Given { layers: None, start: None, preserved: request.preserve_descriptors };
     let mut ready = prepare::prepare(&plan, &facts.root, &request.process, filter, given)?;
     ready.prepared.joins = namespaces_of(saved.pid)?;

@@ -64,6 +64,9 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let result = match word.to_str() {
         _ if options.version => print_version(),
         _ if options.help => crate::output::print(&help()).map(|()| 0).map_err(Failed::from),
+        Some(name @ ("checkpoint" | "restore")) => {
+            Err(format!("`{name}` is not supported: `brig-runtime features` says what is").into())
+        }
         Some("" | "help" | "h") => crate::output::print(&help()).map(|()| 0).map_err(Failed::from),
         Some(name) => match COMMANDS.iter().find(|command| command.name == name) {
             Some(command) => (command.run)(&options, args.collect()),
