@@ -169,7 +169,8 @@ pub(crate) fn go(plan: &Plan, launched: &Launched, late: Vec<LateMount>) -> Resu
     if let Some(score) = plan.oom_score_adj {
         set_oom_score(process.as_fd(), score)?;
     }
-    let mounts = finish_late(late, process.as_fd())?;
+    let owner = (host_root(&plan.uid_map), host_root(&plan.gid_map));
+    let mounts = finish_late(late, process.as_fd(), owner)?;
     let descriptors: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
     message::send(launched.socket.as_fd(), Message::Go, &descriptors)
         .map_err(|errno| died_or(launched, "start", errno))
@@ -224,7 +225,7 @@ fn set_oom_score(process: BorrowedFd<'_>, score: i32) -> Result<()> {
 }
 
 /// Maps the ids of the late mounts to those of the namespace that now has its maps.
-fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>, owner: (u32, u32)) -> Result<Vec<OwnedFd>> {
     if late.is_empty() {
         return Ok(Vec::new());
     }
@@ -237,7 +238,7 @@ fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>) -> Result<Vec<Owne
                 map_ids(&mount, namespace.as_fd(), if recursive { Reach::Tree } else { Reach::One })?;
                 Ok(mount)
             }
-            LateMount::Overlay { lower, upper } => overlay(&lower, upper.as_ref(), namespace.as_fd()),
+            LateMount::Overlay { lower, upper } => overlay(&lower, upper.as_ref(), namespace.as_fd(), owner),
         })
         .collect()
 }
@@ -250,7 +251,15 @@ fn map_ids(mount: &OwnedFd, namespace: BorrowedFd<'_>, reach: Reach) -> Result<(
 
 /// An overlay of id-mapped layers (Linux 5.19): the files on disk keep the image's ids, and each container
 /// sees them as its own, without a chown pass.
-fn overlay(lower: &[OwnedFd], writable: Option<&OwnedFd>, namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+///
+/// The overlay works with the credentials of whoever creates it, so it is created by `owner`, the container's
+/// root: ids that the layers do not map could not make a file in them.
+fn overlay(
+    lower: &[OwnedFd],
+    writable: Option<&OwnedFd>,
+    namespace: BorrowedFd<'_>,
+    owner: (u32, u32),
+) -> Result<OwnedFd> {
     let failed = |action| move |errno| Error::system(action, "the root overlay", errno);
     let mapped = |directory: &OwnedFd| {
         let flags =
@@ -271,8 +280,12 @@ fn overlay(lower: &[OwnedFd], writable: Option<&OwnedFd>, namespace: BorrowedFd<
         }
         .map_err(failed("configure"))
     };
+    // The clones are attached nowhere: they must stay open until the overlay has its own.
+    let mut layers = Vec::with_capacity(lower.len() + 1);
     for layer in lower {
-        set(c"lowerdir+", &mapped(layer)?)?;
+        let layer = mapped(layer)?;
+        set(c"lowerdir+", &layer)?;
+        layers.push(layer);
     }
     if let Some(directory) = writable {
         // Upper and work directory have to be in one mount.
@@ -281,10 +294,27 @@ fn overlay(lower: &[OwnedFd], writable: Option<&OwnedFd>, namespace: BorrowedFd<
         let open = |name| rustix::fs::openat(&mount, name, flags, Mode::empty()).map_err(failed("open"));
         set(c"upperdir", &open("upper")?)?;
         set(c"workdir", &open("work")?)?;
+        layers.push(mount);
     }
-    rustix::mount::fsconfig_create(&context).map_err(failed("create"))?;
+    create_as(owner, || rustix::mount::fsconfig_create(&context)).map_err(failed("create"))?;
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
         .map_err(failed("mount"))
+}
+
+/// Runs `create` with other file ids and all of one's capabilities.
+fn create_as(owner: (u32, u32), create: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    let capabilities = rustix::thread::capabilities(None)?;
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    sys::process::set_file_ids(owner.0, owner.1)?;
+    let created = rustix::thread::set_capabilities(None, capabilities).and_then(|()| create());
+    sys::process::set_file_ids(uid, gid)?;
+    rustix::thread::set_capabilities(None, capabilities)?;
+    created
+}
+
+/// The host's id of the container's root, or of the lowest id that it has.
+fn host_root(map: &[oci::runtime::IdMapping]) -> u32 {
+    map.iter().min_by_key(|range| range.container_id).map_or(0, |range| range.host_id)
 }
 
 /// Listens until the process waits for `start`, executed the payload, or failed.

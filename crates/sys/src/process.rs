@@ -72,6 +72,23 @@ pub fn new_session_keyring() -> Result<(), Errno> {
     }
 }
 
+/// Sets the ids that the calling thread makes and opens files with, setfsuid(2) and setfsgid(2).
+///
+/// Away from 0 the kernel takes the file system capabilities out of the effective set. The calls report no
+/// error; this one asks for the ids afterwards and answers `EPERM` where they did not change.
+pub fn set_file_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+    /// Changes nothing, as no id is -1.
+    const ASK: u32 = u32::MAX;
+    let call = |number, id: u32| {
+        // SAFETY: both calls take one id and return the former one.
+        unsafe { libc::syscall(number, id) }
+    };
+    call(libc::SYS_setfsgid, gid);
+    call(libc::SYS_setfsuid, uid);
+    let now = (call(libc::SYS_setfsuid, ASK), call(libc::SYS_setfsgid, ASK));
+    if now == (i64::from(uid.cast_signed()), i64::from(gid.cast_signed())) { Ok(()) } else { Err(Errno::PERM) }
+}
+
 /// Sets the supplementary groups of the calling thread, setgroups(2). Does not allocate.
 pub fn set_groups(groups: &[u32]) -> Result<(), Errno> {
     // SAFETY: gid_t is a u32; the kernel reads as many as the length says.
