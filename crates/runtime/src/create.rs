@@ -197,11 +197,12 @@ fn make_in(
     let layout = Layout::detect()?;
     // systemd makes no empty scope: its cgroup comes with the process.
     let by_systemd = request.cgroup.driver == Driver::Systemd;
-    let mut views = vec![plan::CgroupView { kind: "cgroup2".to_owned(), ..plan::CgroupView::default() }];
-    if !by_systemd {
+    let views = if by_systemd {
+        vec![facts::systemd_view(&layout)?]
+    } else {
         let cgroup = made_cgroup.insert(make_cgroup(&layout, &request, None, report)?);
-        views = facts::cgroup_views(&layout, cgroup);
-    }
+        facts::cgroup_views(&layout, cgroup)
+    };
     let mut facts = facts::read(request.bundle, views, true);
     facts.no_pivot = request.no_pivot;
     facts.keep_keyring = request.keep_keyring;

@@ -50,6 +50,9 @@ pub enum Error {
     /// The cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
+    /// systemd's driver on a machine whose controllers are not those of cgroup v2.
+    #[error("systemd makes cgroups on a machine with cgroup v2 only: leave out `--systemd-cgroup` here")]
+    SystemdCgroup,
     /// A file.
     #[error(transparent)]
     Files(files::Error),

@@ -3,6 +3,7 @@
 use cgroup::{Cgroup, Layout};
 
 use crate::plan::{CgroupView, Facts};
+use crate::{Error, Result};
 
 /// The whole range of ids: the map of the initial user namespace (user_namespaces(7)).
 const INITIAL_MAP: [&str; 3] = ["0", "0", "4294967295"];
@@ -42,6 +43,18 @@ pub(crate) fn read_small(path: &str) -> Option<String> {
 /// Longest kernel file that is read whole in bytes.
 const MAX_SMALL: u64 = 64 * 1024;
 
+/// What a container of systemd's driver sees before its cgroup exists: its cgroup namespace's root, and without such
+/// a namespace the machine's hierarchy, as with runc.
+pub fn systemd_view(layout: &Layout) -> Result<CgroupView> {
+    let v2 = layout.v2().filter(|_| layout.v1_controllers().is_empty()).ok_or(Error::SystemdCgroup)?;
+    Ok(CgroupView {
+        name: String::new(),
+        kind: "cgroup2".to_owned(),
+        options: Vec::new(),
+        host_path: v2.mount.clone(),
+    })
+}
+
 /// How a container sees its cgroups: one directory for each hierarchy that it is in.
 pub fn cgroup_views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
     let mut views = Vec::new();
@@ -78,4 +91,18 @@ pub fn cgroup_views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
         views.push(CgroupView { name, kind: "cgroup".to_owned(), options, host_path: path.clone() });
     }
     views
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_has_the_v2_hierarchy_or_says_what_it_lacks() {
+        let pure = b"25 1 0:24 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(systemd_view(&Layout::parse(pure, "0::/\n")).unwrap().host_path, "/sys/fs/cgroup");
+        let legacy = b"26 1 0:25 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let error = systemd_view(&Layout::parse(legacy, "4:memory:/\n")).unwrap_err();
+        assert!(error.to_string().contains("cgroup v2"), "{error}");
+    }
 }

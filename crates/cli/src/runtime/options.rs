@@ -84,11 +84,16 @@ impl Options {
     pub(super) fn root(&self) -> Result<StateRoot, Failed> {
         let path = match &self.root {
             Some(root) => root.clone(),
-            None if rustix::process::geteuid().is_root() => PathBuf::from("/run/brig-runtime"),
-            None => match std::env::var_os("XDG_RUNTIME_DIR") {
-                Some(run) => PathBuf::from(run).join("brig-runtime"),
-                None => return Err("XDG_RUNTIME_DIR is not set: name a directory with `--root`".into()),
-            },
+            None => {
+                let caller = Caller {
+                    root: rustix::process::geteuid().is_root(),
+                    mapped: in_user_namespace(),
+                    named_root: std::env::var_os("USER").is_some_and(|user| user == "root"),
+                };
+                caller
+                    .state_directory(std::env::var_os("XDG_RUNTIME_DIR"))
+                    .ok_or("XDG_RUNTIME_DIR is not set: name a directory with `--root`")?
+            }
         };
         Ok(StateRoot::open(&path)?)
     }
@@ -104,7 +109,8 @@ impl Options {
 
     /// How the container's cgroup is made.
     pub(super) fn cgroup(&self) -> Result<CgroupOptions, Failed> {
-        let rootless = self.rootless.unwrap_or_else(|| !rustix::process::geteuid().is_root());
+        let rootless =
+            self.rootless.unwrap_or_else(|| !rustix::process::geteuid().is_root() || in_user_namespace());
         let bus = if self.systemd { Some(crate::global::systemd_bus(rootless)?) } else { None };
         Ok(CgroupOptions {
             driver: if self.systemd { Driver::Systemd } else { Driver::Filesystem },
@@ -147,6 +153,33 @@ impl Options {
     }
 }
 
+/// Who calls, as far as it decides where state is kept.
+struct Caller {
+    root: bool,
+    /// In a user namespace: podman calls a user's runtime as root of one.
+    mapped: bool,
+    /// `USER` says root: in a user namespace, somebody who became root in a container.
+    named_root: bool,
+}
+
+impl Caller {
+    /// The directory that runc's rule chooses: a user's own also when he is root of a user namespace.
+    fn state_directory(&self, run: Option<OsString>) -> Option<PathBuf> {
+        let system = || PathBuf::from("/run/brig-runtime");
+        match run.map(|run| PathBuf::from(run).join("brig-runtime")) {
+            _ if self.root && (!self.mapped || self.named_root) => Some(system()),
+            Some(own) => Some(own),
+            None => self.root.then(system),
+        }
+    }
+}
+
+/// Whether this process's ids are not those of the machine (user_namespaces(7)).
+fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.is_empty() && !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
 fn is_json(value: &OsStr) -> Result<bool, String> {
     match value.as_bytes() {
         b"json" => Ok(true),
@@ -173,4 +206,33 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_s_state_is_his_own_also_in_a_namespace() {
+        let (system, own) = (Some("/run/brig-runtime"), Some("/run/user/7/brig-runtime"));
+        for (root, mapped, named_root, set, expected) in [
+            (true, false, true, true, system),
+            (true, false, false, true, system),
+            (true, true, false, true, own),
+            (true, true, true, true, system),
+            (true, true, false, false, system),
+            (false, false, false, true, own),
+            (false, true, false, true, own),
+            (false, false, false, false, None),
+        ] {
+            let caller = Caller { root, mapped, named_root };
+            let run = set.then(|| OsString::from("/run/user/7"));
+            let directory = caller.state_directory(run);
+            assert_eq!(
+                directory.as_deref(),
+                expected.map(std::path::Path::new),
+                "{root} {mapped} {named_root} {set}"
+            );
+        }
+    }
 }
