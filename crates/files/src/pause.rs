@@ -34,3 +34,88 @@ pub fn at(name: &str) {
     }
     panic!("pause point `{name}`: no `{}` within a minute", go.display());
 }
+
+/// Pause points of a process that may not allocate: everything is opened before it is cloned.
+///
+/// `BRIG_PAUSE_AT` names them as for [`at`], and may say of which path: `mount:dev/shm`. The two files
+/// `<name>.reached` and `<name>.go` exist from the start here, a byte in each of them is what counts.
+/// Without the feature `test-pauses` this holds nothing and does nothing.
+#[cfg(not(feature = "test-pauses"))]
+#[derive(Debug, Default)]
+pub struct Points;
+
+#[cfg(not(feature = "test-pauses"))]
+impl Points {
+    /// Opens what the test asks for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn prepare() -> Self {
+        Self
+    }
+
+    /// Stops at the pause point `name` on the way to `path` if a race test asks for it.
+    #[inline(always)]
+    pub const fn at(&self, _name: &str, _path: &[u8]) {}
+}
+
+/// See the other definition.
+#[cfg(feature = "test-pauses")]
+#[derive(Debug, Default)]
+pub struct Points(Vec<Point>);
+
+#[cfg(feature = "test-pauses")]
+#[derive(Debug)]
+struct Point {
+    name: String,
+    path: Option<Vec<u8>>,
+    reached: std::fs::File,
+    go: std::fs::File,
+}
+
+#[cfg(feature = "test-pauses")]
+impl Points {
+    /// Opens what the test asks for.
+    ///
+    /// # Panics
+    /// When the test's directory is missing.
+    #[must_use]
+    pub fn prepare() -> Self {
+        let Ok(wanted) = std::env::var("BRIG_PAUSE_AT") else { return Self::default() };
+        let directory = std::env::var_os("BRIG_PAUSE_DIR").expect("BRIG_PAUSE_AT comes with BRIG_PAUSE_DIR");
+        let directory = std::path::PathBuf::from(directory);
+        let point = |text: &str| {
+            let (name, path) = match text.split_once(':') {
+                Some((name, path)) => (name, Some(path.as_bytes().to_vec())),
+                None => (text, None),
+            };
+            let open = |suffix| {
+                let path = directory.join(format!("{name}.{suffix}"));
+                let mut options = std::fs::File::options();
+                options.read(true).append(true).create(true).open(path).expect("the test made BRIG_PAUSE_DIR")
+            };
+            Point { name: name.to_owned(), path, reached: open("reached"), go: open("go") }
+        };
+        Self(wanted.split(',').map(point).collect())
+    }
+
+    /// Stops at the pause point `name` on the way to `path` if a race test asks for it.
+    pub fn at(&self, name: &str, path: &[u8]) {
+        use std::os::unix::fs::FileExt;
+        let matches =
+            |point: &&Point| point.name == name && point.path.as_deref().is_none_or(|it| it == path);
+        let Some(point) = self.0.iter().find(matches) else { return };
+        if rustix::io::write(&point.reached, b"1").is_err() {
+            std::process::abort();
+        }
+        let pause = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        for _ in 0..60_000 {
+            if point.go.read_at(&mut [0], 0).is_ok_and(|count| count == 1) {
+                return;
+            }
+            // Woken early or not, it looks again.
+            drop(rustix::thread::nanosleep(&pause));
+        }
+        // A race test that went on by itself would pass without having tested anything.
+        std::process::abort();
+    }
+}

@@ -9,6 +9,7 @@ pub mod plan;
 
 mod prepare;
 mod seal;
+mod weaken;
 
 pub mod child;
 pub mod message;

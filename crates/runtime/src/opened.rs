@@ -77,6 +77,8 @@ pub struct Prepared {
     pub cgroup_files: Vec<OwnedFd>,
     /// Namespaces to join, in order.
     pub joins: Vec<(OwnedFd, u64)>,
+    /// Where a race test stops the child; nothing in a product.
+    pub pauses: files::pause::Points,
 }
 
 /// A compiled filter.

@@ -11,7 +11,7 @@ use sys::mount::{Attributes, Reach, set_attributes};
 
 use crate::opened::{Filter, Opened, Prepared, PreparedHook, StartGate};
 use crate::plan::{IdMap, InnerPath, Plan, RootKind, Source};
-use crate::{Error, Result, seal};
+use crate::{Error, Result, seal, weaken};
 
 /// Where programs are searched when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -57,6 +57,7 @@ pub(crate) fn prepare(
     filter: Option<Filter>,
     given: Given,
 ) -> Result<Ready> {
+    weaken::prepare();
     let mut late = Vec::new();
     let mut layers = given.layers;
     if matches!(root, RootKind::Overlay { late: true, .. })
@@ -97,6 +98,7 @@ pub(crate) fn prepare(
         preserved: given.preserved,
         cgroup_files: Vec::new(),
         joins: open_namespaces(plan)?,
+        pauses: files::pause::Points::prepare(),
         console: InnerPath::new("/dev/console").map_err(|error| crate::plan::Refusal::Path {
             what: "console",
             path: "/dev/console".to_owned(),

@@ -64,6 +64,22 @@ pub fn execve(path: &CStr, arguments: &StringArray, environment: &StringArray) -
     last_errno()
 }
 
+/// Executes the chosen string with the others as its arguments; returns only on failure.
+///
+/// What the stub of [`crate::stub`] does, for the tests that show why there is one.
+pub fn execve_chosen(arguments: &StringArray, environment: &StringArray) -> Errno {
+    if arguments.choices.is_empty() {
+        return Errno::INVAL;
+    }
+    // SAFETY: the first pointer is that of a choice, which ends in NUL; both arrays end in NULL, the first one
+    // also from its second pointer on; their strings are owned by the borrowed values.
+    unsafe {
+        let pointers = arguments.pointers.as_ptr();
+        libc::execve(*pointers, pointers.add(1), environment.pointers.as_ptr())
+    };
+    last_errno()
+}
+
 /// Replaces the process by the program that a descriptor refers to; returns only on failure.
 pub fn execve_descriptor(
     program: BorrowedFd<'_>,

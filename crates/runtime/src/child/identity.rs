@@ -11,6 +11,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets as Sets};
 use super::failure::{During, Failure, Operation, Outcome};
 use super::hide_from_ptrace;
 use crate::plan::{CapabilitySets, Identity};
+use crate::weaken::{self, Defence};
 
 /// Bits that the kernel's capability sets can have.
 const CAPABILITY_BITS: u32 = 64;
@@ -31,7 +32,9 @@ pub(super) fn take(identity: &Identity) -> Outcome {
     let wanted = identity.capabilities;
     shrink_bounding_set(wanted.bounding)?;
     rustix::thread::set_keep_capabilities(true).during(Operation::Capabilities)?;
-    set_groups(&identity.groups)?;
+    if !weaken::is_off(Defence::Groups) {
+        set_groups(&identity.groups)?;
+    }
     own_streams(identity.uid)?;
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid).during(Operation::SetIds)?;

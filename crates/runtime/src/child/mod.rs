@@ -23,6 +23,7 @@ pub use failure::{Failure, Operation, Outcome};
 use crate::message::{self, MAX_DESCRIPTORS, Message};
 use crate::opened::Prepared;
 use crate::plan::{Plan, Step};
+use crate::weaken::{self, Defence};
 
 /// Exit code of a child that could not set the container up; the parent has the reason.
 const SETUP_FAILED: i32 = 125;
@@ -130,6 +131,7 @@ impl Child<'_> {
                 sys::namespace::unshare(sys::clone::flags::NEWCGROUP).during(Operation::Unshare)
             }
             Step::NewTimeNamespace { offsets } => new_time_namespace(offsets.to_bytes()),
+            Step::NewKeyring if weaken::is_off(Defence::Keyring) => Ok(()),
             Step::NewKeyring => match sys::process::new_session_keyring() {
                 // A kernel without keyrings has none to leak; one with a full quota must not hand ours on.
                 Err(Errno::NOSYS) => Ok(()),
@@ -264,7 +266,7 @@ impl Child<'_> {
         self.directory_pending = false;
         let mut buffer = [0; 4096];
         let place = sys::exec::working_directory(&mut buffer).during(Operation::OutsideRoot)?;
-        if place.first() == Some(&b'/') {
+        if place.first() == Some(&b'/') || weaken::is_off(Defence::Directory) {
             Ok(())
         } else {
             Err(Failure { operation: Operation::OutsideRoot, errno: Errno::XDEV })
@@ -294,8 +296,14 @@ impl Child<'_> {
 
     fn execute(&self) -> Outcome {
         sys::signal::reset_all().during(Operation::Signals)?;
-        sys::exec::close_on_exec_from(3 + self.prepared.preserved).during(Operation::Descriptors)?;
+        if !weaken::is_off(Defence::Descriptors) {
+            sys::exec::close_on_exec_from(3 + self.prepared.preserved).during(Operation::Descriptors)?;
+        }
         let prepared = &*self.prepared;
+        if weaken::is_off(Defence::Stub) {
+            let errno = sys::exec::execve_chosen(&prepared.arguments, &prepared.environment);
+            return Err(Failure { operation: Operation::Execute, errno });
+        }
         let errno = sys::exec::execve_descriptor(prepared.stub(), &prepared.arguments, &prepared.environment);
         Err(Failure { operation: Operation::Execute, errno })
     }
@@ -304,6 +312,9 @@ impl Child<'_> {
 /// Makes the process unreadable for everybody who lacks CAP_SYS_PTRACE in the user namespace of the one
 /// who started it: its `/proc/<pid>/exe` and `fd` lead to the host (CVE-2016-9962, CVE-2019-5736).
 pub fn hide_from_ptrace() -> Outcome {
+    if weaken::is_off(Defence::Dumpable) {
+        return Ok(());
+    }
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).during(Operation::SetIds)
 }
 

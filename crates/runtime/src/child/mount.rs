@@ -14,6 +14,7 @@ use crate::opened::Opened;
 use crate::plan::option::Parameter;
 use crate::plan::step::{Device, Mount, MountSource};
 use crate::plan::{InnerPath, Slot};
+use crate::weaken::{self, Defence};
 
 /// How often a resolution that raced with a rename is tried again (openat2(2): `EAGAIN`).
 const ATTEMPTS: u32 = 128;
@@ -36,6 +37,9 @@ impl Child<'_> {
     /// Opens a path inside the root; symbolic links stay inside, magic links are refused.
     pub(super) fn open(&self, path: &CStr, flags: OFlags, more: ResolveFlags) -> Result<OwnedFd, Errno> {
         let Some(root) = &self.root else { return Err(Errno::BADF) };
+        if weaken::is_off(Defence::Root) {
+            return rustix::fs::openat(root, path, flags | OFlags::CLOEXEC, Mode::empty());
+        }
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
         for _ in 1..ATTEMPTS {
             match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
@@ -78,6 +82,7 @@ impl Child<'_> {
             here = match self.open(prefix, flags, ResolveFlags::empty()) {
                 Ok(directory) => directory,
                 Err(Errno::NOENT) => {
+                    self.pause("make-directory", path);
                     match rustix::fs::mkdirat(&here, name.as_c_str(), Mode::from_raw_mode(0o755)) {
                         // Made by another meanwhile; or a dangling link, which the next line refuses.
                         Ok(()) | Err(Errno::EXIST) => {}
@@ -96,6 +101,7 @@ impl Child<'_> {
 
     pub(super) fn make_file(&self, path: &InnerPath) -> Outcome<OwnedFd> {
         let (parent, name) = self.parent(path)?;
+        self.pause("make-file", path);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
         match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
             Ok(_) | Err(Errno::EXIST) => {}
@@ -131,6 +137,7 @@ impl Child<'_> {
         apply(&tree, Reach::One, mount.attributes)?;
         let destination = self.destination(&mount.destination, target, mount.no_symlinks)?;
         self.guard_proc(mount, &tree, &destination)?;
+        self.pause("mount", &mount.destination);
         for (kind, below) in &mount.propagation {
             let reach = if *below { Reach::Tree } else { Reach::One };
             let change = Attributes::propagation(*kind);
@@ -221,9 +228,27 @@ impl Child<'_> {
         Ok(proc)
     }
 
+    /// Where a race test changes the root between resolving and using; nothing in a product.
+    fn pause(&self, point: &str, path: &InnerPath) {
+        self.prepared.pauses.at(point, path.relative().map_or(b"", |path| path.to_bytes()));
+    }
+
     pub(super) fn write_sysctl(&mut self, path: &CStr, value: &[u8]) -> Outcome {
+        if weaken::is_off(Defence::Procfs) {
+            return self.write_in_root(path, value);
+        }
         let proc = self.private_proc()?;
         let file = open_kernel_file(proc, path, OFlags::WRONLY)?;
+        self.prepared.pauses.at("kernel-file", path.to_bytes());
+        write_all(&file, value)
+    }
+
+    /// What a runtime did before 2025: the file that the root has at that path.
+    fn write_in_root(&self, path: &CStr, value: &[u8]) -> Outcome {
+        let proc =
+            self.open(c"proc", OFlags::PATH, ResolveFlags::empty()).during(Operation::OpenKernelFile)?;
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&proc, path, flags, Mode::empty()).during(Operation::OpenKernelFile)?;
         write_all(&file, value)
     }
 
@@ -286,6 +311,7 @@ impl Child<'_> {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(errno) => return Err(Failure { operation: Operation::Mask, errno }),
         };
+        self.pause("mask", path);
         let stat = rustix::fs::fstat(&place).during(Operation::Mask)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             self.mask_directory(&place)
@@ -314,6 +340,10 @@ impl Child<'_> {
     /// The host's `/dev/null`, checked by the parent: never the one in the root, which an image or another
     /// container could have replaced (CVE-2025-31133).
     fn mask_file(&mut self, place: &OwnedFd) -> Outcome {
+        if weaken::is_off(Defence::Mask) {
+            let null = self.open(c"dev/null", OFlags::PATH, ResolveFlags::empty()).during(Operation::Mask)?;
+            return attach(&clone_mount(&null)?, place);
+        }
         if let Some(null) = &self.null {
             return attach(&clone_mount(null)?, place);
         }
