@@ -30,6 +30,9 @@ pub const MASKED: &[&str] = &[
     // Keys, which no namespace separates.
     "/proc/keys",
     "/proc/key-users",
+    // Configuration space of the machine's devices, and the parameters of its modules.
+    "/proc/bus/pci",
+    "/sys/module",
     // SCSI devices can be removed here.
     "/proc/scsi",
     // Power counters leak what other processes compute (CVE-2020-8694).

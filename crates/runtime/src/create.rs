@@ -201,12 +201,15 @@ fn make_in(
         vec![facts::systemd_view(&layout)?]
     } else {
         let cgroup = made_cgroup.insert(make_cgroup(&layout, &request, None, report)?);
-        facts::cgroup_views(&layout, cgroup)
+        let views = facts::cgroup_views(&layout, cgroup);
+        let engine = request.cgroup.hierarchies == Hierarchies::All;
+        if views.is_empty() && engine { facts::caller_views(&layout) } else { views }
     };
     let mut facts = facts::read(request.bundle, views, true);
     facts.no_pivot = request.no_pivot;
     facts.keep_keyring = request.keep_keyring;
     facts.init = request.init;
+    facts.no_input = !request.interactive && !process.terminal;
     facts.root = match &request.layers {
         Some(layers) => RootKind::Overlay {
             lower: layers.lower.len(),

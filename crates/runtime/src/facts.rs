@@ -1,6 +1,6 @@
 //! What a plan must know of this machine, read once.
 
-use cgroup::{Cgroup, Layout};
+use cgroup::{Cgroup, Hierarchy, Layout};
 
 use crate::plan::{CgroupView, Facts};
 use crate::{Error, Result};
@@ -57,25 +57,30 @@ pub fn systemd_view(layout: &Layout) -> Result<CgroupView> {
 
 /// How a container sees its cgroups: one directory for each hierarchy that it is in.
 pub fn cgroup_views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
-    let mut views = Vec::new();
+    let paths: Vec<_> = cgroup.paths().map(|(_, path)| path).collect();
+    views(layout, |hierarchy| paths.iter().find(|path| is_below(path, &hierarchy.mount)).cloned())
+}
+
+/// What a container sees that has no cgroup of its own: the caller's, in which it stays. Engines' images expect the
+/// directories to be there.
+pub fn caller_views(layout: &Layout) -> Vec<CgroupView> {
+    views(layout, |hierarchy| {
+        let own = hierarchy.own.as_deref()?.trim_matches('/');
+        Some(if own.is_empty() { hierarchy.mount.clone() } else { format!("{}/{own}", hierarchy.mount) })
+    })
+}
+
+fn is_below(path: &str, mount: &str) -> bool {
+    path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn views(layout: &Layout, path_of: impl Fn(&Hierarchy) -> Option<String>) -> Vec<CgroupView> {
     let pure = layout.kind() == cgroup::Kind::V2;
-    let paths: Vec<_> = cgroup.paths().collect();
-    for hierarchy in layout.hierarchies() {
-        let is_v2 = hierarchy.version == cgroup::Version::V2;
-        let Some((_, path)) = paths.iter().find(|(_, path)| {
-            path.strip_prefix(&hierarchy.mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        }) else {
-            continue;
-        };
-        if is_v2 {
+    let view = |hierarchy: &Hierarchy| {
+        let host_path = path_of(hierarchy)?;
+        if hierarchy.version == cgroup::Version::V2 {
             let name = if pure { String::new() } else { "unified".to_owned() };
-            views.push(CgroupView {
-                name,
-                kind: "cgroup2".to_owned(),
-                options: Vec::new(),
-                host_path: path.clone(),
-            });
-            continue;
+            return Some(CgroupView { name, kind: "cgroup2".to_owned(), options: Vec::new(), host_path });
         }
         // Version 1 has another name for the one controller.
         let name = |controller: cgroup::Controller| match controller.name() {
@@ -88,9 +93,9 @@ pub fn cgroup_views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
             options.push(format!("name={name}"));
         }
         let name = hierarchy.mount.rsplit('/').next().unwrap_or_default().to_owned();
-        views.push(CgroupView { name, kind: "cgroup".to_owned(), options, host_path: path.clone() });
-    }
-    views
+        Some(CgroupView { name, kind: "cgroup".to_owned(), options, host_path })
+    };
+    layout.hierarchies().iter().filter_map(view).collect()
 }
 
 #[cfg(test)]
@@ -104,5 +109,26 @@ mod tests {
         let legacy = b"26 1 0:25 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
         let error = systemd_view(&Layout::parse(legacy, "4:memory:/\n")).unwrap_err();
         assert!(error.to_string().contains("cgroup v2"), "{error}");
+    }
+
+    #[test]
+    fn without_a_cgroup_of_its_own_the_caller_s_are_seen() {
+        let mounts = b"26 1 0:25 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n\
+            27 1 0:26 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+            28 1 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let layout = Layout::parse(mounts, "4:blkio:/\n2:name=systemd:/a/b\n0::/c\n");
+        let seen: Vec<_> = caller_views(&layout)
+            .into_iter()
+            .map(|view| (view.name, view.kind, view.options.join(","), view.host_path))
+            .collect();
+        let row = |name: &str, kind: &str, options: &str, path: &str| {
+            (name.to_owned(), kind.to_owned(), options.to_owned(), path.to_owned())
+        };
+        let expected = [
+            row("blkio", "cgroup", "blkio", "/sys/fs/cgroup/blkio"),
+            row("systemd", "cgroup", "none,name=systemd", "/sys/fs/cgroup/systemd/a/b"),
+            row("unified", "cgroup2", "", "/sys/fs/cgroup/unified/c"),
+        ];
+        assert_eq!(seen, expected);
     }
 }

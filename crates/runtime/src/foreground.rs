@@ -43,7 +43,7 @@ pub(crate) fn wait(
 }
 
 /// Waits for something to happen and acts upon it; true when the process ended.
-fn turn(pidfd: BorrowedFd<'_>, signals: BorrowedFd<'_>, mut relay: Option<&mut Relay>) -> Result<bool> {
+fn turn(pidfd: BorrowedFd<'_>, signals: BorrowedFd<'_>, relay: Option<&mut Relay>) -> Result<bool> {
     let (ended, signalled, master, input) = {
         let mut waited = vec![PollFd::new(&pidfd, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         // Only what is wanted is waited for: a hang-up is reported unasked, again and again.
@@ -66,7 +66,7 @@ fn turn(pidfd: BorrowedFd<'_>, signals: BorrowedFd<'_>, mut relay: Option<&mut R
     if signalled {
         forward(pidfd, signals, relay.as_deref())?;
     }
-    if let Some(relay) = relay.as_deref_mut() {
+    if let Some(relay) = relay {
         relay.carry(master, input)?;
     }
     Ok(ended)

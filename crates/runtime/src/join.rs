@@ -35,7 +35,7 @@ pub struct ExecRequest {
 }
 
 /// Starts a process in a container.
-pub fn exec(container: &Container<'_>, request: ExecRequest, report: &mut Report) -> Result<Exit> {
+pub fn exec(container: &Container<'_>, request: &ExecRequest, report: &mut Report) -> Result<Exit> {
     let saved = container.saved();
     match container.status() {
         Status::Running | Status::Created => {}

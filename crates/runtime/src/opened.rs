@@ -54,6 +54,8 @@ pub struct Prepared {
     pub sources: Vec<Opened>,
     /// Sealed program that executes the payload; see [`crate::seal`].
     pub stub: OwnedFd,
+    /// The stub as `/proc/self/fd/<n>`, for a filter that lets execve through and not execveat.
+    pub stub_path: Option<CString>,
     /// `argv` of the stub: the program, then `argv` of the payload.
     pub arguments: sys::exec::StringArray,
     /// Environment of the payload.

@@ -85,9 +85,17 @@ pub(crate) fn prepare(
         };
         sources.push(opened);
     }
+    let stub = seal::stub()?;
+    let stub_path = match &filter {
+        Some(filter) if !lets_execveat_through(filter)? => {
+            Some(strings("path", &[format!("/proc/self/fd/{}", stub.as_raw_fd())])?.remove(0))
+        }
+        _ => None,
+    };
     let prepared = Prepared {
         sources,
-        stub: seal::stub()?,
+        stub,
+        stub_path,
         arguments: arguments(process)?,
         environment: sys::exec::StringArray::new(strings("environment", &process.env)?),
         filter,
@@ -106,6 +114,15 @@ pub(crate) fn prepare(
         })?,
     };
     Ok(Ready { prepared, late })
+}
+
+/// Whether the filter lets the call through that executes the stub by its descriptor.
+fn lets_execveat_through(filter: &Filter) -> Result<bool> {
+    let Some(native) = seccomp::Arch::native() else { return Ok(true) };
+    let Some(number) = native.number("execveat") else { return Ok(true) };
+    let data =
+        seccomp::emulate::Data { number, arch: native.audit(), instruction_pointer: 0, arguments: [0; 6] };
+    Ok(seccomp::emulate::emulate(&filter.instructions, &data)?.is_permissive())
 }
 
 fn with_upper(lower: Vec<OwnedFd>, writable: Option<OwnedFd>) -> Result<Vec<Option<OwnedFd>>> {

@@ -57,16 +57,16 @@ fn compare(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
                     ("CapAmb", "the ambient set", sets.ambient),
                 ] {
                     let found = field(&status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-                    require(what, found.is_some_and(|found| found & !allowed == 0), allowed, found)?;
+                    require(what, found.is_some_and(|found| found & !allowed == 0), &allowed, found)?;
                 }
             }
             Step::NoNewPrivileges => {
                 let found = field(&status, "NoNewPrivs");
-                require("no_new_privs", found == Some("1"), 1, found)?;
+                require("no_new_privs", found == Some("1"), &1, found)?;
             }
             Step::Filter => {
                 let found = field(&status, "Seccomp");
-                require("the seccomp mode", found == Some("2"), 2, found)?;
+                require("the seccomp mode", found == Some("2"), &2, found)?;
             }
             _ => {}
         }
@@ -97,7 +97,7 @@ fn compare_maps(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
             planned.iter().map(|range| (range.container_id, range.size)).collect();
         found.sort_unstable();
         wanted.sort_unstable();
-        require(what, found == wanted, format!("{wanted:?}"), Some(format!("{found:?}")))?;
+        require(what, found == wanted, &format!("{wanted:?}"), Some(format!("{found:?}")))?;
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ fn compare_namespaces(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
         }
         let theirs = namespace_inode(process, name)?;
         let own = rustix::fs::stat(format!("/proc/self/ns/{name}")).map(|stat| stat.st_ino).ok();
-        require("a namespace", own != Some(theirs), format!("{name} of its own"), Some("the caller's"))?;
+        require("a namespace", own != Some(theirs), &format!("{name} of its own"), Some("the caller's"))?;
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ fn compare_mounts(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
         };
         if let Some(options) = options_at(&path) {
             let readonly = options.split(',').any(|option| option == "ro");
-            require(what, readonly, format!("{path} ro"), Some(format!("{path} {options}")))?;
+            require(what, readonly, &format!("{path} ro"), Some(format!("{path} {options}")))?;
         }
     }
     Ok(())
@@ -150,7 +150,7 @@ fn compare_mounts(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
 fn require(
     what: &'static str,
     holds: bool,
-    expected: impl ToString,
+    expected: &dyn ToString,
     found: Option<impl ToString>,
 ) -> Result<(), Gone> {
     if holds {
@@ -164,7 +164,10 @@ fn read(process: &OwnedFd, name: &str) -> Result<String, Gone> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(process, name, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => return Err(Gone::Process),
+        // Of a process that is ending, mountinfo cannot be opened any more (EINVAL).
+        Err(Errno::NOENT | Errno::SRCH | Errno::INVAL | Errno::ACCESS | Errno::PERM) => {
+            return Err(Gone::Process);
+        }
         Err(errno) => return Err(Gone::Mismatch(Error::system("open", name, errno))),
     };
     match files::read_all(&file, MAX_FILE) {

@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rustix::io::Errno;
 
 /// `CLONE_NEW*` flags, combined by `|`; values of `<linux/sched.h>`.
@@ -46,6 +48,9 @@ struct Arguments {
     cgroup: u64,
 }
 
+/// Whether [`clone3`] made this process. It is one that executes or exits, and makes no threads.
+static CLONED: AtomicBool = AtomicBool::new(false);
+
 /// Who returned from [`clone3`].
 #[derive(Debug)]
 pub enum Cloned {
@@ -88,7 +93,10 @@ pub fn clone3(new: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned, Errno>
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<Arguments>()) };
     match result {
         -1 => Err(last_errno()),
-        0 => Ok(Cloned::Child),
+        0 => {
+            CLONED.store(true, Ordering::Relaxed);
+            Ok(Cloned::Child)
+        }
         pid => {
             // SAFETY: on success the kernel has stored a new descriptor that nobody else owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
@@ -99,9 +107,10 @@ pub fn clone3(new: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned, Errno>
 
 /// Makes a plain child process by clone(2), which filters let through where they answer clone3 with `ENOSYS`.
 ///
-/// Returns its pid, or 0 in the child. Refuses with `EDEADLK` as [`clone3`] does.
+/// Returns its pid, or 0 in the child. Refuses with `EDEADLK` as [`clone3`] does; a process that [`clone3`] made
+/// began with one thread and is not asked again, since a filter may refuse the question.
 pub fn fork() -> Result<i32, Errno> {
-    if !is_single_threaded() {
+    if !CLONED.load(Ordering::Relaxed) && !is_single_threaded() {
         return Err(Errno::DEADLK);
     }
     // SAFETY: no flag but the exit signal: the child runs on its own copy of this stack, and the caller

@@ -86,7 +86,11 @@ pub fn set_file_ids(uid: u32, gid: u32) -> Result<(), Errno> {
     call(libc::SYS_setfsgid, gid);
     call(libc::SYS_setfsuid, uid);
     let now = (call(libc::SYS_setfsuid, ASK), call(libc::SYS_setfsgid, ASK));
-    if now == (i64::from(uid.cast_signed()), i64::from(gid.cast_signed())) { Ok(()) } else { Err(Errno::PERM) }
+    if now == (i64::from(uid.cast_signed()), i64::from(gid.cast_signed())) {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
+    }
 }
 
 /// Sets the supplementary groups of the calling thread, setgroups(2). Does not allocate.

@@ -76,7 +76,7 @@ fn interval(text: &str) -> Option<Duration> {
 fn shape(stats: &Stats) -> Value {
     let cpu = stats.cpu.clone().unwrap_or_default();
     let memory = stats.memory.clone().unwrap_or_default();
-    let pids = stats.pids.clone().unwrap_or_default();
+    let pids = stats.pids.unwrap_or_default();
     json!({
         "cpu": {
             "usage": { "total": cpu.usage, "percpu": cpu.per_cpu, "kernel": cpu.system, "user": cpu.user },

@@ -90,7 +90,7 @@ pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> 
         ignore_paused: flags.ignore_paused,
     };
     let mut report = Report::default();
-    let exit = runtime::exec(&container, request, &mut report)?;
+    let exit = runtime::exec(&container, &request, &mut report)?;
     options.warn(&report.warnings);
     Ok(exit.0)
 }

@@ -25,6 +25,11 @@ const EXEC_FAILED: u8 = 255;
 /// What a command ends with when it fails.
 type Failed = Box<dyn std::error::Error>;
 
+/// Ends a command whose help was asked for and printed.
+#[derive(Debug, thiserror::Error)]
+#[error("help was printed")]
+struct HelpPrinted;
+
 /// One command: its name, what help says about it, its entry point.
 struct Command {
     name: &'static str,
@@ -76,6 +81,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     };
     match result {
         Ok(code) => ExitCode::from(code),
+        Err(error) if error.is::<HelpPrinted>() => ExitCode::SUCCESS,
         Err(error) => {
             options.report(error.as_ref());
             ExitCode::from(if word == "exec" { EXEC_FAILED } else { FAILED })
@@ -109,7 +115,7 @@ fn parse<P: clap::Parser>(name: &str, args: Vec<OsString>) -> Result<P, Failed> 
         Ok(flags) => Ok(flags),
         Err(error) if matches!(error.kind(), clap::error::ErrorKind::DisplayHelp) => {
             crate::output::print(&error.to_string())?;
-            std::process::exit(0)
+            Err(Box::new(HelpPrinted))
         }
         Err(error) => Err(error.to_string().trim_end().to_owned().into()),
     }

@@ -133,7 +133,9 @@ pub(super) fn change_owner(file: &OwnedFd, owner: (u32, u32)) -> Outcome {
 pub(super) fn stay_as_init() -> Outcome {
     sys::signal::block_all().during(Operation::Signals)?;
     let pid = sys::clone::fork().during(Operation::Clone)?;
-    let Some(payload) = Pid::from_raw(pid) else { return Ok(()) };
+    let Some(payload) = Pid::from_raw(pid) else {
+        return sys::signal::reset_all().during(Operation::Signals);
+    };
     sys::exec::close_all_from(3);
     loop {
         let Ok(number) = sys::signal::wait_any() else { continue };

@@ -165,6 +165,8 @@ impl Child<'_> {
                 sys::process::set_memory_policy(*mode, nodes).during(Operation::Schedule)
             }
             Step::Personality(domain) => sys::process::set_personality(*domain).during(Operation::Schedule),
+            Step::NoInput => no_input(),
+            Step::Tidy => self.tidy(),
             Step::FindProgram => self.find_program(),
             Step::Ready => self.ready(),
             Step::StartHooks => self.run_hooks(hook::Moment::Start),
@@ -231,7 +233,7 @@ impl Child<'_> {
         for (index, path) in self.prepared.arguments.choices().iter().enumerate() {
             match rustix::fs::statat(CWD, path.as_c_str(), AtFlags::empty()) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
-                    answer = Errno::ACCESS
+                    answer = Errno::ACCESS;
                 }
                 Ok(_) => {
                     match rustix::fs::accessat(CWD, path.as_c_str(), Access::EXEC_OK, AtFlags::empty()) {
@@ -294,17 +296,24 @@ impl Child<'_> {
         Ok(())
     }
 
-    fn execute(&self) -> Outcome {
+    fn tidy(&self) -> Outcome {
         sys::signal::reset_all().during(Operation::Signals)?;
-        if !weaken::is_off(Defence::Descriptors) {
-            sys::exec::close_on_exec_from(3 + self.prepared.preserved).during(Operation::Descriptors)?;
+        if weaken::is_off(Defence::Descriptors) {
+            return Ok(());
         }
+        sys::exec::close_on_exec_from(3 + self.prepared.preserved).during(Operation::Descriptors)
+    }
+
+    fn execute(&self) -> Outcome {
         let prepared = &*self.prepared;
         if weaken::is_off(Defence::Stub) {
             let errno = sys::exec::execve_chosen(&prepared.arguments, &prepared.environment);
             return Err(Failure { operation: Operation::Execute, errno });
         }
-        let errno = sys::exec::execve_descriptor(prepared.stub(), &prepared.arguments, &prepared.environment);
+        let errno = match &prepared.stub_path {
+            None => sys::exec::execve_descriptor(prepared.stub(), &prepared.arguments, &prepared.environment),
+            Some(path) => sys::exec::execve(path, &prepared.arguments, &prepared.environment),
+        };
         Err(Failure { operation: Operation::Execute, errno })
     }
 }
@@ -316,6 +325,12 @@ pub fn hide_from_ptrace() -> Outcome {
         return Ok(());
     }
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).during(Operation::SetIds)
+}
+
+fn no_input() -> Outcome {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let null = rustix::fs::open(c"/dev/null", flags, Mode::empty()).during(Operation::OpenSource)?;
+    sys::exec::replace_stream(null.as_fd(), 0).during(Operation::TakeTerminal)
 }
 
 /// time_namespaces(7): the offsets are those of the namespace for children, while it is empty.

@@ -19,6 +19,9 @@ use crate::weaken::{self, Defence};
 /// How often a resolution that raced with a rename is tried again (openat2(2): `EAGAIN`).
 const ATTEMPTS: u32 = 128;
 
+/// Inode of the root of a procfs (`PROC_ROOT_INO` of the kernel's `proc_fs.h`).
+const PROC_ROOT_INODE: u64 = 1;
+
 /// What the destination of a mount is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
@@ -212,7 +215,11 @@ impl Child<'_> {
     /// The private procfs, made on first use.
     fn private_proc(&mut self) -> Outcome<BorrowedFd<'_>> {
         if self.proc.is_none() {
-            self.proc = Some(make_proc(&[])?);
+            self.proc = Some(match make_proc(&[]) {
+                // The pids of another user namespace: no procfs of our own can be had for them.
+                Err(Failure { errno: Errno::PERM, .. }) => open_visible_proc()?,
+                result => result?,
+            });
         }
         match &self.proc {
             Some(proc) => Ok(proc.as_fd()),
@@ -409,6 +416,19 @@ fn make_proc(parameters: &[Parameter]) -> Outcome<OwnedFd> {
     let safe = Attributes::new(attribute::NOSUID | attribute::NODEV | attribute::NOEXEC, 0);
     apply(&proc, Reach::One, safe)?;
     Ok(proc)
+}
+
+/// The procfs at `/proc`, checked to be the root of one.
+fn open_visible_proc() -> Outcome<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let proc = rustix::fs::open(c"/proc", flags, Mode::empty()).during(Operation::OpenKernelFile)?;
+    let magic = rustix::fs::fstatfs(&proc).during(Operation::OpenKernelFile)?.f_type;
+    let inode = rustix::fs::fstat(&proc).during(Operation::OpenKernelFile)?.st_ino;
+    if magic == PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE {
+        Ok(proc)
+    } else {
+        Err(Failure { operation: Operation::NotProcfs, errno: Errno::XDEV })
+    }
 }
 
 fn clone_mount(mount: &OwnedFd) -> Outcome<OwnedFd> {

@@ -245,6 +245,9 @@ fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
             .push(Step::BecomeRoot { uid: lowest(&linux.uid_mappings), gid: lowest(&linux.gid_mappings) });
     }
     plan.steps.push(Step::NewSession);
+    if facts.no_input {
+        plan.steps.push(Step::NoInput);
+    }
     if plan.namespaces.creates(NamespaceKind::Cgroup) {
         plan.steps.push(Step::NewCgroupNamespace);
     }
@@ -447,6 +450,8 @@ fn tail(
     if !notify {
         plan.steps.push(Step::Ready);
     }
+    // Before a filter that may refuse the calls that do it.
+    plan.steps.push(Step::Tidy);
     labels(plan, process, facts)?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN, which the next steps give up.
     if filter.is_some() && !process.no_new_privileges {

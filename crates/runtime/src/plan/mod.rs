@@ -37,6 +37,8 @@ pub struct Facts {
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub keep_keyring: bool,
+    /// The standard input is not the container's.
+    pub no_input: bool,
     /// Keep a reaping pid 1 of ours in front of the payload.
     pub init: bool,
     /// Absolute path of the bundle: what relative sources count from.

@@ -90,6 +90,10 @@ pub enum Step {
     MemoryPolicy(i32, Vec<u64>),
     /// Set the execution domain.
     Personality(u64),
+    /// Read from `/dev/null` instead of the caller's standard input.
+    NoInput,
+    /// Give every signal its default, let no descriptor of ours survive exec.
+    Tidy,
     /// Find the program in the root, so that `create` can tell that there is none.
     FindProgram,
     /// Tell the parent that everything is in place; wait for `start`.
@@ -280,6 +284,8 @@ impl fmt::Display for Step {
             }
             Self::MemoryPolicy(mode, _) => write!(formatter, "set memory policy {mode}"),
             Self::Personality(domain) => write!(formatter, "set execution domain {domain:#x}"),
+            Self::NoInput => write!(formatter, "take /dev/null as standard input"),
+            Self::Tidy => write!(formatter, "reset signals, close descriptors on exec"),
             Self::FindProgram => write!(formatter, "find the program"),
             Self::Ready => write!(formatter, "wait for start"),
             Self::StartHooks => write!(formatter, "run the startContainer hooks"),
