@@ -134,14 +134,15 @@ fn compare_mounts(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
         })
     };
     for step in &plan.steps {
-        let (path, what) = match step {
-            Step::Readonly(path) => (path.to_text(), "a read-only path"),
-            Step::ReadonlyRoot => ("/".to_owned(), "the read-only root"),
+        let (path, wanted, what) = match step {
+            Step::Readonly(path) => (path.to_text(), "ro", "a read-only path"),
+            Step::ReadonlyRoot => ("/".to_owned(), "ro", "the read-only root"),
+            Step::NosuidRoot => ("/".to_owned(), "nosuid", "the nosuid root"),
             _ => continue,
         };
         if let Some(options) = options_at(&path) {
-            let readonly = options.split(',').any(|option| option == "ro");
-            require(what, readonly, &format!("{path} ro"), Some(format!("{path} {options}")))?;
+            let is_set = options.split(',').any(|option| option == wanted);
+            require(what, is_set, &format!("{path} {wanted}"), Some(format!("{path} {options}")))?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ pub mod exec;
 pub mod fork;
 pub mod mount;
 pub mod namespace;
+pub mod network;
 pub mod process;
 pub mod raw;
 pub mod seccomp;

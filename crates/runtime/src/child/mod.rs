@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::DumpableBehavior;
+use sys::mount::attribute;
 
 pub(crate) use failure::During;
 pub use failure::{Failure, Operation, Outcome};
@@ -131,6 +132,7 @@ impl Child<'_> {
                 sys::namespace::unshare(sys::clone::flags::NEWCGROUP).during(Operation::Unshare)
             }
             Step::NewTimeNamespace { offsets } => new_time_namespace(offsets.to_bytes()),
+            Step::Loopback => sys::network::bring_up_loopback().during(Operation::Loopback),
             Step::NewKeyring if weaken::is_off(Defence::Keyring) => Ok(()),
             Step::NewKeyring => match sys::process::new_session_keyring() {
                 // A kernel without keyrings has none to leak; one with a full quota must not hand ours on.
@@ -139,6 +141,7 @@ impl Child<'_> {
             },
             Step::Propagation(kind) => root::change_propagation(c"/", *kind),
             Step::AttachRoot(source) => self.attach_root(source),
+            Step::NosuidRoot => self.set_root(attribute::NOSUID),
             Step::Mount(mount) => self.mount(mount),
             Step::Device(device) => self.device(device),
             Step::Link { path, target } => self.link(path, target),
@@ -149,7 +152,7 @@ impl Child<'_> {
             Step::Pivot => self.pivot(),
             Step::MoveRoot => self.move_root(),
             Step::RootPropagation(kind) => root::change_root_propagation(*kind),
-            Step::ReadonlyRoot => self.readonly_root(),
+            Step::ReadonlyRoot => self.set_root(attribute::RDONLY),
             Step::Hostname(name) => rustix::system::sethostname(name.to_bytes()).during(Operation::Name),
             Step::Domainname(name) => rustix::system::setdomainname(name.to_bytes()).during(Operation::Name),
             Step::Sysctl { path, value } => self.write_sysctl(path, value.to_bytes()),

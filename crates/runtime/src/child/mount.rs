@@ -364,7 +364,7 @@ impl Child<'_> {
     }
 
     pub(super) fn make_readonly(&self, path: &InnerPath) -> Outcome {
-        let Some(relative) = path.relative() else { return self.readonly_root() };
+        let Some(relative) = path.relative() else { return self.set_root(attribute::RDONLY) };
         let place = match self.open(relative, OFlags::PATH, ResolveFlags::empty()) {
             Ok(place) => place,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),

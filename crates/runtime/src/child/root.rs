@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags};
-use sys::mount::{Attributes, Reach, attribute, set_attributes};
+use sys::mount::{Attributes, Reach, set_attributes};
 
 use super::failure::{During, Failure, Operation, Outcome};
 use super::{Child, mount};
@@ -89,10 +89,10 @@ impl Child<'_> {
         }
     }
 
-    pub(super) fn readonly_root(&self) -> Outcome {
+    /// Sets attributes of the root mount.
+    pub(super) fn set_root(&self, attributes: u64) -> Outcome {
         let root = self.root()?;
-        let readonly = Attributes::new(attribute::RDONLY, 0);
-        set_attributes(root, c"", Reach::One, &readonly).during(Operation::Attributes)
+        set_attributes(root, c"", Reach::One, &Attributes::new(attributes, 0)).during(Operation::Attributes)
     }
 
     /// pivot_root(2) onto itself: the old root ends up stacked over the new one and is detached whole, so

@@ -180,6 +180,12 @@ pub fn build(spec: &Spec, facts: &Facts) -> Result<Plan, Refusal> {
     };
     start(&mut plan, linux, facts)?;
     attach_root(&mut plan, facts, root);
+    // Without new privileges neither can give any, but the kernel still refuses to execute a file with a capability
+    // that the bounding set lacks: `ping` of an image whose maker could set it. From a nosuid mount it runs as it is.
+    // A directory that a bundle names is left as its owner mounted it.
+    if process.no_new_privileges && facts.root != RootKind::Directory {
+        plan.steps.push(Step::NosuidRoot);
+    }
     fill_root(&mut plan, spec, linux, process, facts)?;
     enter(&mut plan, spec, linux, root, facts)?;
     finish(&mut plan, spec, linux, process, facts)?;
@@ -261,6 +267,9 @@ fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
         }
         let offsets = CString::new(lines).map_err(|_| Refusal::Nul("clock"))?;
         plan.steps.push(Step::NewTimeNamespace { offsets });
+    }
+    if plan.namespaces.creates(NamespaceKind::Network) {
+        plan.steps.push(Step::Loopback);
     }
     if !facts.keep_keyring {
         plan.steps.push(Step::NewKeyring);
@@ -559,4 +568,42 @@ pub fn build_exec(process: &Process, facts: &Facts, filter: Option<&Seccomp>) ->
     process_attributes(&mut plan, process, &Linux::default())?;
     tail(&mut plan, process, facts, filter, false)?;
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(namespaces: &str, no_new_privileges: bool, root: RootKind) -> Vec<Step> {
+        let spec = format!(
+            r#"{{"ociVersion": "1.2.0", "root": {{"path": "rootfs"}}, "linux": {{"namespaces": {namespaces}}},
+                 "process": {{"cwd": "/", "args": ["true"], "noNewPrivileges": {no_new_privileges},
+                              "user": {{"uid": 0, "gid": 0}}}}}}"#
+        );
+        let facts = Facts { root, ..Facts::default() };
+        build(&serde_json::from_str(&spec).unwrap(), &facts).unwrap().steps
+    }
+
+    #[test]
+    fn a_new_network_has_its_loopback_up() {
+        for (namespaces, expected) in [
+            (r#"[{"type": "mount"}, {"type": "network"}]"#, true),
+            (r#"[{"type": "mount"}, {"type": "network", "path": "/run/netns/made"}]"#, false),
+            (r#"[{"type": "mount"}]"#, false),
+        ] {
+            let steps = steps(namespaces, true, RootKind::Directory);
+            assert_eq!(steps.contains(&Step::Loopback), expected, "{namespaces}");
+        }
+    }
+
+    #[test]
+    fn layers_without_new_privileges_are_nosuid() {
+        let layers = RootKind::Overlay { lower: 1, writable: true, late: true };
+        for (no_new_privileges, root, expected) in
+            [(true, layers.clone(), true), (false, layers, false), (true, RootKind::Directory, false)]
+        {
+            let steps = steps(r#"[{"type": "mount"}]"#, no_new_privileges, root.clone());
+            assert_eq!(steps.contains(&Step::NosuidRoot), expected, "{no_new_privileges} {root:?}");
+        }
+    }
 }

@@ -31,12 +31,16 @@ pub enum Step {
         /// Lines for `/proc/self/timens_offsets`.
         offsets: CString,
     },
+    /// Bring up the loopback device of the new network namespace.
+    Loopback,
     /// Replace the session keyring by an empty one.
     NewKeyring,
     /// Change the propagation of every inherited mount, so that nothing mounted here reaches the host.
     Propagation(u64),
     /// Attach the root file system and keep its descriptor: from here no path of the host is used.
     AttachRoot(RootSource),
+    /// Make set-user-id bits and file capabilities of the root mount inert.
+    NosuidRoot,
     /// Make a mount inside the root.
     Mount(Box<Mount>),
     /// Make a device node, or bind the host's where nodes cannot be made.
@@ -241,6 +245,7 @@ impl fmt::Display for Step {
             Self::NewTimeNamespace { offsets } => {
                 write!(formatter, "make a time namespace ({})", text(offsets).trim_end().replace('\n', ", "))
             }
+            Self::Loopback => write!(formatter, "bring up the loopback device"),
             Self::NewKeyring => write!(formatter, "join a new session keyring"),
             Self::Propagation(kind) => write!(formatter, "make every mount {}", propagation_name(*kind)),
             Self::AttachRoot(RootSource::Tree(_)) => write!(formatter, "attach the root directory"),
@@ -250,6 +255,7 @@ impl fmt::Display for Step {
             Self::AttachRoot(RootSource::Overlay { lower, .. }) => {
                 write!(formatter, "attach an overlay of {} layers as root", lower.len())
             }
+            Self::NosuidRoot => write!(formatter, "make the root nosuid"),
             Self::Mount(mount) => mount.fmt(formatter),
             Self::Device(device) => write!(
                 formatter,
