@@ -66,7 +66,7 @@ pub(super) fn create(options: &Options, args: Vec<OsString>) -> Result<u8, Faile
     let flags: Create = parse("create", args)?;
     let mut report = Report::default();
     with_request(options, &flags.shared, |request| runtime::create(request, &mut report))?;
-    options.warn(&report.warnings);
+    options.warn_beside_payload(&report.warnings);
     Ok(0)
 }
 
@@ -76,7 +76,11 @@ pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> 
     let exit = with_request(options, &flags.shared, |request| {
         runtime::run(request, flags.detach, flags.keep, &mut report)
     })?;
-    options.warn(&report.warnings);
+    if flags.detach {
+        options.warn_beside_payload(&report.warnings);
+    } else {
+        options.warn(&report.warnings);
+    }
     Ok(exit.0)
 }
 

@@ -91,7 +91,7 @@ pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> 
     };
     let mut report = Report::default();
     let exit = runtime::exec(&container, &request, &mut report)?;
-    options.warn(&report.warnings);
+    options.warn_beside_payload(&report.warnings);
     Ok(exit.0)
 }
 

@@ -126,6 +126,14 @@ impl Options {
         self.message("error", &chain(error));
     }
 
+    /// Tells warnings of a command whose standard error is the payload's as well: to the log, or where `--debug`
+    /// asks for them. An engine would hand them on as output of the container.
+    pub(super) fn warn_beside_payload(&self, warnings: &[String]) {
+        if self.log.is_some() || self.debug {
+            self.warn(warnings);
+        }
+    }
+
     /// Tells warnings.
     pub(super) fn warn(&self, warnings: &[String]) {
         for warning in warnings {
