@@ -187,8 +187,8 @@ impl Brig {
         let mut bundle = Bundle::new(&self.directory.join(name), args);
         // Also in the name of its cgroup, so that one that is left behind is seen to be ours.
         if self.is_root() {
-            bundle.config["linux"]["cgroupsPath"] =
-                format!("/brig-test-{}-{name}", std::process::id()).into();
+            let story = self.directory.path().file_name().expect("a temporary directory").to_string_lossy();
+            bundle.config["linux"]["cgroupsPath"] = format!("/{story}-{name}").into();
             bundle.write();
         }
         if let Some(user) = &self.user {
