@@ -53,8 +53,8 @@ pub fn exec(container: &Container<'_>, request: &ExecRequest, report: &mut Repor
     }
     let signals = if request.detach { None } else { Some(foreground::hold_signals()?) };
     let seccomp = saved.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
-    let mut facts = create::exec_facts();
-    facts.keep_keyring = true;
+    // With a session keyring of its own, too: the caller's is the host's.
+    let facts = create::exec_facts();
     let plan = plan::build_exec(&request.process, &facts, seccomp)?;
     report.warnings.extend(plan.warnings.iter().cloned());
     // What is odd about the filter was said by `create`. Engines hand our standard error on as the payload's.

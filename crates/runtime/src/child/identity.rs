@@ -41,8 +41,9 @@ pub(super) fn take(identity: &Identity) -> Outcome {
     rustix::thread::set_thread_res_uid(uid, uid, uid).during(Operation::SetIds)?;
     sys::process::set_umask(identity.umask);
     rustix::thread::set_keep_capabilities(false).during(Operation::Capabilities)?;
-    set_capabilities(wanted)?;
-    hide_from_ptrace()
+    // Before the capabilities of the payload: while this process has more than they, nobody inside may look at it.
+    hide_from_ptrace()?;
+    set_capabilities(wanted)
 }
 
 fn shrink_bounding_set(bounding: u64) -> Outcome {

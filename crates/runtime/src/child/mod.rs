@@ -308,6 +308,7 @@ impl Child<'_> {
     }
 
     fn execute(&self) -> Outcome {
+        self.prepared.pauses.at("execute", b"");
         let prepared = &*self.prepared;
         if weaken::is_off(Defence::Stub) {
             let errno = sys::exec::execve_chosen(&prepared.arguments, &prepared.environment);

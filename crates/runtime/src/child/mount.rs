@@ -86,7 +86,13 @@ impl Child<'_> {
                 Ok(directory) => directory,
                 Err(Errno::NOENT) => {
                     self.pause("make-directory", path);
-                    match rustix::fs::mkdirat(&here, name.as_c_str(), Mode::from_raw_mode(0o755)) {
+                    let mode = Mode::from_raw_mode(0o755);
+                    let made = if weaken::is_off(Defence::Root) {
+                        rustix::fs::mkdirat(self.root()?, prefix.as_c_str(), mode)
+                    } else {
+                        rustix::fs::mkdirat(&here, name.as_c_str(), mode)
+                    };
+                    match made {
                         // Made by another meanwhile; or a dangling link, which the next line refuses.
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(errno) => return Err(Failure { operation: Operation::MakeDestination, errno }),
@@ -286,18 +292,21 @@ impl Child<'_> {
         let (parent, name) = self.parent(&device.path)?;
         let number = rustix::fs::makedev(device.number.0, device.number.1);
         let kind = FileType::from_raw_mode(device.kind);
-        match rustix::fs::mknodat(&parent, name, kind, Mode::from_raw_mode(device.mode), number) {
+        self.pause("make-node", &device.path);
+        // No creation mask: a mode set later would be set by name, and a neighbour who shares the root could
+        // have put a link to a file of the host there.
+        let mask = sys::process::set_umask(0);
+        let made = rustix::fs::mknodat(&parent, name, kind, Mode::from_raw_mode(device.mode), number);
+        sys::process::set_umask(mask);
+        match made {
             Ok(()) => {}
             Err(Errno::EXIST) => return check_node(&parent, name, device, number),
             Err(errno) => return Err(Failure { operation: Operation::MakeNode, errno }),
         }
+        self.pause("node-made", &device.path);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let node = rustix::fs::openat(&parent, name, flags, Mode::empty()).during(Operation::NodeOwner)?;
-        identity::change_owner(&node, device.owner)?;
-        // The creation mask may have taken bits away. An O_PATH descriptor is changed through its parent,
-        // whose entry is the node just made: the root is not running anything yet.
-        rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(device.mode), AtFlags::empty())
-            .during(Operation::NodeOwner)
+        identity::change_owner(&node, device.owner)
     }
 
     pub(super) fn link(&self, path: &InnerPath, target: &CStr) -> Outcome {
