@@ -39,6 +39,16 @@ impl Brig {
         Self { user: Some(user), program, directory }
     }
 
+    /// The same person with the test build, which has pause points and can leave defences out, and with directories of
+    /// its own.
+    #[must_use]
+    pub fn with_seams(&self) -> Self {
+        let mut other = if self.is_root() { Self::root() } else { Self::user() };
+        let program = crate::attack::brig_with_seams();
+        other.program = other.user.as_ref().map_or_else(|| program.to_owned(), |user| user.install(program));
+        other
+    }
+
     /// Whether the person is root.
     #[must_use]
     pub fn is_root(&self) -> bool {
@@ -185,7 +195,8 @@ impl Brig {
     #[must_use]
     pub fn bundle(&self, name: &str, args: &[&str]) -> Bundle {
         let mut bundle = Bundle::new(&self.directory.join(name), args);
-        // Also in the name of its cgroup, so that one that is left behind is seen to be ours.
+        // Also in the name of its cgroup, so that one that is left behind is seen to be ours. No two stories share one:
+        // the first that ends kills what is in it.
         if self.is_root() {
             let story = self.directory.path().file_name().expect("a temporary directory").to_string_lossy();
             bundle.config["linux"]["cgroupsPath"] = format!("/{story}-{name}").into();

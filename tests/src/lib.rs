@@ -4,6 +4,7 @@
 //! without. A story owns its store and run directories and leaves nothing behind.
 #![forbid(unsafe_code)]
 
+pub mod attack;
 mod brig;
 
 pub use brig::Brig;
