@@ -53,7 +53,8 @@ pub(crate) struct Entry {
 pub enum End {
     /// With the two zero blocks that POSIX demands.
     Marker,
-    /// Without them: some writers forget them, and so does a transfer that broke between two entries.
+    /// Without them, maybe without the last padding: some writers forget them, and so does a transfer that broke
+    /// between two entries.
     Missing,
 }
 
@@ -98,7 +99,10 @@ impl<R: Read> Reader<R> {
 
     /// The next entry; what was not taken of the one before is passed over.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
-        self.source.skip(self.left + self.padding)?;
+        self.source.skip(self.left)?;
+        // Writers that forget the end marker may forget the last padding too (umoci 0.4 does). Every byte of the
+        // file is there, so this is how the archive ends, as Go's reader and GNU tar have it.
+        self.source.skip_at_most(self.padding)?;
         (self.left, self.padding) = (0, 0);
         if self.end.is_some() {
             return Ok(None);

@@ -74,16 +74,22 @@ impl<R: Read> Source<R> {
     }
 
     /// Passes over `count` bytes.
-    pub(crate) fn skip(&mut self, mut count: u64) -> Result<()> {
-        while count > 0 {
-            let got = self.peek(count)?.len();
+    pub(crate) fn skip(&mut self, count: u64) -> Result<()> {
+        if self.skip_at_most(count)? == count { Ok(()) } else { Err(self.truncated()) }
+    }
+
+    /// Passes over `count` bytes, or what is left of the stream, and returns how many those were.
+    pub(crate) fn skip_at_most(&mut self, count: u64) -> Result<u64> {
+        let mut left = count;
+        while left > 0 {
+            let got = self.peek(left)?.len();
             if got == 0 {
-                return Err(self.truncated());
+                break;
             }
             self.consume(got);
-            count -= got as u64;
+            left -= got as u64;
         }
-        Ok(())
+        Ok(count - left)
     }
 
     /// Appends `count` bytes to a new vector; the caller has bounded `count`.

@@ -305,7 +305,19 @@ fn structure() -> Vec<Case> {
         ("data after the end", Tar::new().raw([0; 1024]).file("a", "").end(), Refused("after the end")),
         ("truncated header", Tar::new().file("a", "").raw([1; 511]).0, Refused("truncated")),
         ("truncated data", Tar::new().header(file(1000)).raw([1; 512]).0, Refused("truncated")),
-        ("truncated padding", Tar::new().header(file(1)).raw([1; 1]).0, Refused("truncated")),
+        (
+            "no padding and no end marker",
+            Tar::new().header(file(1)).raw([1; 1]).0,
+            Inside(|root, applied| {
+                assert_eq!(fs::read(root.join("a")).unwrap(), [1]);
+                assert_eq!(applied.end, archive::End::Missing);
+            }),
+        ),
+        (
+            "part of a padding",
+            Tar::new().header(file(1)).raw([1; 200]).0,
+            Inside(|_, applied| assert_eq!(applied.end, archive::End::Missing)),
+        ),
         (
             "truncated extension",
             Tar::new().header(Header::new("x", b'x').size(600)).raw([b'1'; 512]).0,
