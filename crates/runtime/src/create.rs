@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cgroup::{Cgroup, Controllers, Driver, Hierarchies, Layout, Strictness};
 use files::atomic::{self, Durability};
-use oci::runtime::{Resources, Spec, Status};
+use oci::runtime::{Hook, Resources, Spec, Status};
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags};
 use rustix::process::Pid;
 
@@ -115,7 +115,7 @@ pub fn create(request: Request<'_>, report: &mut Report) -> Result<()> {
     let (console_socket, pid_file) = (request.console_socket.clone(), request.pid_file.clone());
     let made = make(request, Purpose::Create, report)?;
     finish_start(&made, console_socket.as_deref(), pid_file.as_deref())
-        .inspect_err(|_| undo(root, &id, made.cgroup.as_ref()))?;
+        .inspect_err(|_| undo(root, &id, made.cgroup.as_ref(), Some(&made.saved)))?;
     made.launched.release();
     Ok(())
 }
@@ -132,7 +132,7 @@ pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) 
         .and_then(|()| poststart(&made.saved));
     if let Err(error) = checked {
         drop(made.launched);
-        undo(root, &id, made.cgroup.as_ref());
+        undo(root, &id, made.cgroup.as_ref(), Some(&made.saved));
         return Err(error);
     }
     let Some(signals) = signals else {
@@ -158,18 +158,26 @@ fn make(request: Request<'_>, mode: Purpose, report: &mut Report) -> Result<Made
     check_terminal(&request, mode)?;
     let directory = request.root.reserve(request.id)?;
     let (root, id) = (request.root, request.id);
-    let mut cgroup = None;
-    make_in(request, mode, directory, &mut cgroup, report).inspect_err(|_| undo(root, id, cgroup.as_ref()))
+    let (mut cgroup, mut begun) = (None, None);
+    make_in(request, mode, directory, &mut cgroup, &mut begun, report)
+        .inspect_err(|_| undo(root, id, cgroup.as_ref(), begun.as_ref()))
 }
 
-/// Removes what a failed creation leaves. What cannot be removed stays for `delete`.
-fn undo(root: &StateRoot, id: &str, cgroup: Option<&Cgroup>) {
+/// Removes what a failed creation leaves. What cannot be removed stays for `delete`. Where there was a process
+/// already its poststop hooks run: runtime-spec `runtime.md`, "Lifecycle", steps 12 and 13.
+fn undo(root: &StateRoot, id: &str, cgroup: Option<&Cgroup>, begun: Option<&Saved>) {
     if let Some(cgroup) = cgroup {
         // The reason of the failure matters more than that of the cleaning, which `delete` does again.
         drop(cgroup.kill(rustix::process::Signal::KILL));
         drop(cgroup.remove());
     }
     drop(root.remove(id));
+    if let Some(saved) = begun
+        && let Some(list) = &saved.spec.hooks
+    {
+        // As above: there is one failure to tell, the first.
+        drop(hooks::run_all("poststop", &list.poststop, &saved.to_oci(Status::Stopped)));
+    }
 }
 
 fn check_terminal(request: &Request<'_>, mode: Purpose) -> Result<()> {
@@ -190,6 +198,7 @@ fn make_in(
     mode: Purpose,
     directory: OwnedFd,
     made_cgroup: &mut Option<Cgroup>,
+    begun: &mut Option<Saved>,
     report: &mut Report,
 ) -> Result<Made> {
     let spec = &request.spec;
@@ -225,7 +234,7 @@ fn make_in(
     let given = Given { layers: request.layers.take(), start, preserved: request.preserve_descriptors };
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
-    let child_hooks = prepare_hooks(spec, &mut ready)?;
+    prepare_hooks(spec, &mut ready)?;
     let mut saved = Saved {
         id: request.id.to_owned(),
         pid: 0,
@@ -244,9 +253,8 @@ fn make_in(
     }
     saved.cgroup = made_cgroup.as_ref().map(Cgroup::to_saved);
     saved.write(&directory)?;
-    if child_hooks && let Some(file) = &ready.prepared.state {
-        write_state(file, &saved)?;
-    }
+    *begun = Some(saved.clone());
+    write_states(&ready, &saved)?;
     // Descriptors that the child has as well: while this process held the write end open, `start` would
     // wait for ever.
     ready.prepared.start = None;
@@ -338,24 +346,45 @@ fn make_gate(directory: &OwnedFd) -> Result<StartGate> {
     Ok(StartGate { go, done })
 }
 
-/// Lays out the hooks that the child runs; true when there are any.
-fn prepare_hooks(spec: &Spec, ready: &mut Ready) -> Result<bool> {
-    let Some(hooks) = &spec.hooks else { return Ok(false) };
+/// Lays out the hooks that the child runs.
+fn prepare_hooks(spec: &Spec, ready: &mut Ready) -> Result<()> {
+    let Some(hooks) = &spec.hooks else { return Ok(()) };
     ready.prepared.container_hooks = prepare::hooks(&hooks.create_container)?;
     ready.prepared.start_hooks = prepare::hooks(&hooks.start_container)?;
-    let any = !hooks.create_container.is_empty() || !hooks.start_container.is_empty();
-    if any {
-        let file = rustix::fs::memfd_create(c"brig-state", MemfdFlags::CLOEXEC)
-            .map_err(|errno| Error::system("make", "a memory file", errno))?;
-        ready.prepared.state = Some(file);
-    }
-    Ok(any)
+    let file = |hooks: &[Hook]| {
+        (!hooks.is_empty())
+            .then(|| rustix::fs::memfd_create(c"brig-state", MemfdFlags::CLOEXEC))
+            .transpose()
+            .map_err(|errno| Error::system("make", "a memory file", errno))
+    };
+    ready.prepared.create_state = file(&hooks.create_container)?;
+    ready.prepared.start_state = file(&hooks.start_container)?;
+    Ok(())
 }
 
-fn write_state(file: &OwnedFd, saved: &Saved) -> Result<()> {
-    let state = saved.to_oci(Status::Creating);
-    let bytes = serde_json::to_vec(&state).map_err(|source| Error::State { id: saved.id.clone(), source })?;
-    files::write_all(file, &bytes).map_err(Error::Files)
+/// Fills the states for the hooks that the child runs: they see the pid as the container does.
+fn write_states(ready: &Ready, saved: &Saved) -> Result<()> {
+    let states =
+        [(&ready.prepared.create_state, Status::Creating), (&ready.prepared.start_state, Status::Created)];
+    for (file, status) in states {
+        let Some(file) = file else { continue };
+        let mut state = saved.to_oci(status);
+        state.pid = Some(inner_pid(saved.pid));
+        let bytes =
+            serde_json::to_vec(&state).map_err(|source| Error::State { id: saved.id.clone(), source })?;
+        files::write_all(file, &bytes).map_err(Error::Files)?;
+    }
+    Ok(())
+}
+
+/// A process's number in its own pid namespace, the last of `NSpid` in proc(5).
+fn inner_pid(pid: i32) -> i32 {
+    let status = facts::read_small(&format!("/proc/{pid}/status"));
+    let inner = status.as_deref().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        line.split_ascii_whitespace().last()?.parse().ok()
+    });
+    inner.unwrap_or(pid)
 }
 
 fn runtime_hooks(spec: &Spec, saved: &Saved) -> Result<()> {

@@ -42,6 +42,8 @@ fn run_one(kind: &'static str, hook: &Hook, state: &State) -> Result<()> {
     let output = rustix::fs::memfd_create(c"brig-hook", MemfdFlags::CLOEXEC)
         .map_err(|errno| failed(errno.to_string()))?;
     let said = rustix::io::fcntl_dupfd_cloexec(&output, 3).map_err(|errno| failed(errno.to_string()))?;
+    // What the caller left open is for the payload at most, and that has its copies by now.
+    sys::exec::close_on_exec_from(3).map_err(|errno| failed(errno.to_string()))?;
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::from(said));
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {

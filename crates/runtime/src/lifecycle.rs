@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use cgroup::Strictness;
 use files::atomic::{self, Durability};
 use oci::runtime::{Resources, State, Status};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::process::{PidfdFlags, Signal};
 
 use crate::message::{self, Message};
@@ -53,6 +53,9 @@ impl<'a> Container<'a> {
 
     /// Lets a created container execute its payload, and tells how that went.
     pub fn start(&self) -> Result<()> {
+        // Of two at once the second finds it started. The lock goes with the descriptor's last copy.
+        rustix::fs::flock(&self.directory, FlockOperation::LockExclusive)
+            .map_err(|errno| Error::system("lock", &self.saved.id, errno))?;
         let status = self.status();
         if status != Status::Created {
             return Err(self.wrong("start", status));
@@ -77,6 +80,8 @@ impl<'a> Container<'a> {
         for name in [GO, DONE] {
             atomic::remove(self.directory.as_fd(), name, Durability::Volatile).map_err(Error::Files)?;
         }
+        rustix::fs::flock(&self.directory, FlockOperation::Unlock)
+            .map_err(|errno| Error::system("unlock", &self.saved.id, errno))?;
         let answer =
             message::read(done.as_fd()).map_err(|errno| Error::system("hear from", &self.saved.id, errno))?;
         let facts = create::exec_facts();

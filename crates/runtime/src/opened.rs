@@ -66,8 +66,10 @@ pub struct Prepared {
     pub container_hooks: Vec<PreparedHook>,
     /// Hooks that the child runs at start.
     pub start_hooks: Vec<PreparedHook>,
-    /// The state that hooks read, filled by the parent once the pid is known.
-    pub state: Option<OwnedFd>,
+    /// The state that `createContainer` hooks read, filled by the parent once the pid is known.
+    pub create_state: Option<OwnedFd>,
+    /// The state that `startContainer` hooks read.
+    pub start_state: Option<OwnedFd>,
     /// Where to wait for `start`, for a container that is created only.
     pub start: Option<StartGate>,
     /// Descriptors above the standard streams that the payload keeps.

@@ -40,7 +40,7 @@ story!(a_process_that_joins_has_the_containers_shape, [root, user], |brig| {
                 says(brig, &[], "hostname; grep NoNewPrivs /proc/self/status | cut -f 2"),
                 "bundle\n1"
             );
-            assert_eq!(says(brig, &[], "grep CapEff /proc/self/status | cut -f 2"), "00000000000001eb");
+            assert_eq!(says(brig, &[], "grep CapEff /proc/self/status | cut -f 2"), "00000000000001fb");
             assert_eq!(
                 says(
                     brig,
@@ -64,11 +64,11 @@ story!(exec_as_another_user, [root], |brig| {
             let none = "0000000000000000";
             assert_eq!(
                 says(brig, &["--user", "1000:1001", "--additional-gids", "7", "-g", "9"], script),
-                format!("1000\n1001\n7 9 \n{none}\n{none}\n00000000000001eb\n{none}")
+                format!("1000\n1001\n7 9 \n{none}\n{none}\n00000000000001fb\n{none}")
             );
             assert_eq!(says(brig, &["--user", "1000"], "id -u; id -g"), "1000\n0");
             let with = says(brig, &["--cap", "CAP_NET_ADMIN"], "grep CapEff /proc/self/status | cut -f 2");
-            assert_eq!(with, "00000000000011eb");
+            assert_eq!(with, "00000000000011fb");
             for user in ["-1", "root", "0x1", ""] {
                 assert_eq!(exec(brig, &["--user", user], "id").code, 255, "{user}");
             }
@@ -162,7 +162,7 @@ story!(exec_fails_where_it_must, [root, user], |brig| {
         |_| {},
         |_| {
             for (command, message) in [
-                ("no-such-program", "executable file not found in $PATH"),
+                ("no-such-program", "executable file not found in $path"),
                 ("/no/such", "no such file or directory"),
                 ("/etc/passwd", "permission denied"),
             ] {

@@ -88,7 +88,7 @@ story!(hooks_run_in_order_with_their_state, [root, user], |brig| {
 
 story!(hooks_run_in_their_namespaces, [root, user], |brig| {
     let log = brig.directory().join("log");
-    let mut bundle = bundle(brig, "readlink /proc/self/ns/uts /proc/self/ns/mnt", |_| {});
+    let mut bundle = bundle(brig, "readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt", |_| {});
     let extra = "readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt; hostname";
     bundle.config["hooks"] = json!({
         "createRuntime": [hook("createRuntime", &log, extra)],
@@ -173,8 +173,12 @@ story!(hooks_that_cannot_be, [root, user], |brig| {
 story!(hooks_see_no_descriptor_of_ours, [root, user], |brig| {
     let log = brig.directory().join("log");
     let mut bundle = bundle(brig, "true", |_| {});
-    let script =
-        |place: &Path| format!("exec 9</dev/null; ls /proc/$$/fd | tr '\\n' ' ' >>{}", place.display());
+    let script = |place: &Path| {
+        format!(
+            "exec 9</dev/null; for f in /proc/self/fd/*; do echo ${{f##*/}}; done | tr '\\n' ' ' >>{}",
+            place.display()
+        )
+    };
     let hook = |place: &Path| json!([{"path": "/bin/sh", "args": ["sh", "-c", script(place)], "env": ["PATH=/bin:/usr/bin"]}]);
     bundle.config["hooks"] = json!({
         "createRuntime": hook(&log),

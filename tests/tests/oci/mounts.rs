@@ -180,6 +180,7 @@ story!(an_id_map_of_the_containers, [root], |brig| {
         });
         bundle.map_ids(&[(0, 100_000, 65_536)], &[(0, 100_000, 65_536)]);
         bundle.write();
+        fs::create_dir(bundle.rootfs().join("mnt")).unwrap();
         brig.runtime_ok(&["run", "--bundle", path(&bundle), "brig-test-oci"]).trim().to_owned()
     };
     assert_eq!(shown(&["bind", "idmap"]), "0 0");

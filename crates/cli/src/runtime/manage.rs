@@ -210,7 +210,13 @@ pub(super) fn delete(options: &Options, args: Vec<OsString>) -> Result<u8, Faile
     let flags: Delete = parse("delete", args)?;
     let root = options.root()?;
     let container = match Container::load(&root, &flags.container_id) {
-        Err(runtime::Error::NoContainer(_)) if flags.force => return Ok(0),
+        // What a creation that was killed left has no state, or half of one.
+        Err(runtime::Error::NoContainer(_) | runtime::Error::State { .. }) if flags.force => {
+            return match root.remove(&flags.container_id) {
+                Ok(()) | Err(runtime::Error::NoContainer(_)) => Ok(0),
+                Err(error) => Err(error.into()),
+            };
+        }
         result => result?,
     };
     options.warn(&container.delete(flags.force)?);

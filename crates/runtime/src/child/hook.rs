@@ -1,6 +1,6 @@
 //! Hooks that run in the container's namespaces.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::SeekFrom;
@@ -22,26 +22,26 @@ pub(super) enum Moment {
 
 impl Child<'_> {
     pub(super) fn run_hooks(&self, moment: Moment) -> Outcome {
-        let hooks = match moment {
-            Moment::Create => &self.prepared.container_hooks,
-            Moment::Start => &self.prepared.start_hooks,
+        let (hooks, state) = match moment {
+            Moment::Create => (&self.prepared.container_hooks, &self.prepared.create_state),
+            Moment::Start => (&self.prepared.start_hooks, &self.prepared.start_state),
         };
-        hooks.iter().try_for_each(|hook| self.run_hook(hook))
+        hooks.iter().try_for_each(|hook| self.run_hook(hook, state.as_ref()))
     }
 
-    fn run_hook(&self, hook: &PreparedHook) -> Outcome {
+    fn run_hook(&self, hook: &PreparedHook, state: Option<&OwnedFd>) -> Outcome {
         let pid = sys::clone::fork().during(Operation::Hook)?;
         let Some(pid) = Pid::from_raw(pid) else {
-            let failure = self.become_hook(hook);
+            let failure = self.become_hook(hook, state);
             sys::exec::exit_now(if failure.errno == Errno::NOENT { 127 } else { 126 });
         };
         wait(pid, hook.timeout)
     }
 
     /// Executes the hook with the state on its standard input; comes back only with a failure.
-    fn become_hook(&self, hook: &PreparedHook) -> Failure {
+    fn become_hook(&self, hook: &PreparedHook, state: Option<&OwnedFd>) -> Failure {
         let prepare = || {
-            if let Some(state) = &self.prepared.state {
+            if let Some(state) = state {
                 rustix::fs::seek(state, SeekFrom::Start(0)).during(Operation::Hook)?;
                 sys::exec::replace_stream(state.as_fd(), 0).during(Operation::Hook)?;
             }

@@ -28,6 +28,8 @@ use crate::weaken::{self, Defence};
 
 /// Exit code of a child that could not set the container up; the parent has the reason.
 const SETUP_FAILED: i32 = 125;
+/// File mode creation mask until the payload's own is set.
+const SETUP_UMASK: u32 = 0o022;
 
 /// Whose namespaces the process is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,8 @@ pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, origin:
 impl Child<'_> {
     fn start(&mut self) -> Outcome {
         self.wait_for_go()?;
+        // What is made for the container does not depend on the caller's mask.
+        sys::process::set_umask(SETUP_UMASK);
         for file in &self.prepared.cgroup_files {
             rustix::io::write(file, b"0").during(Operation::JoinCgroup)?;
         }

@@ -2,13 +2,15 @@
 
 use std::ffi::CString;
 
-use oci::runtime::{Linux, NamespaceKind, Process, Seccomp, Spec};
+use oci::runtime::{Hooks, Linux, NamespaceKind, Process, Seccomp, Spec};
+
+use sys::mount::{Attributes, attribute};
 
 use super::attributes::{self, AttributeError};
 use super::mount::{self, Context};
 use super::option::OptionError;
 use super::path::PathError;
-use super::step::{Identity, RootSource, Slot, Step};
+use super::step::{Identity, Mount, MountSource, RootSource, Slot, Step};
 use super::sysctl::{self, SysctlError};
 use super::{Facts, InnerPath, Namespaces, Plan, RootKind, Source, capability, device};
 
@@ -112,6 +114,14 @@ pub enum Refusal {
     /// `idmap` without maps and without a user namespace.
     #[error("the mount at `{0}` asks for `idmap`, but neither it nor the container has a map")]
     IdMapWithoutUser(String),
+    /// A hook that could never end in time.
+    #[error("the hook `{path}` has a timeout of {timeout} s: it must be above 0")]
+    HookTimeout {
+        /// The hook.
+        path: String,
+        /// Its timeout in seconds.
+        timeout: i64,
+    },
     /// A device type that does not exist.
     #[error("the device `{path}` has the unknown type `{kind}`")]
     DeviceKind {
@@ -165,6 +175,9 @@ pub fn build(spec: &Spec, facts: &Facts) -> Result<Plan, Refusal> {
     let no_linux = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&no_linux);
     check_counts(spec, linux)?;
+    if let Some(hooks) = &spec.hooks {
+        check_hooks(hooks)?;
+    }
     let namespaces = Namespaces::new(&linux.namespaces)?;
     check_support(linux, &namespaces)?;
     let mut plan = Plan {
@@ -214,6 +227,31 @@ fn check_counts(spec: &Spec, linux: &Linux) -> Result<(), Refusal> {
         check("arguments", process.args.len(), MAX_STRINGS)?;
         check("environment entries", process.env.len(), MAX_STRINGS)?;
         check("supplementary groups", process.user.additional_gids.len(), MAX_STRINGS)?;
+    }
+    Ok(())
+}
+
+/// The path must be absolute and the timeout above zero: runtime-spec `config.md`, "POSIX-platform Hooks".
+fn check_hooks(hooks: &Hooks) -> Result<(), Refusal> {
+    let lists = [
+        &hooks.prestart,
+        &hooks.create_runtime,
+        &hooks.create_container,
+        &hooks.start_container,
+        &hooks.poststart,
+        &hooks.poststop,
+    ];
+    let count = lists.iter().map(|list| list.len()).sum();
+    if count > MAX_ENTRIES {
+        return Err(Refusal::TooMany { what: "hooks", count, limit: MAX_ENTRIES });
+    }
+    for hook in lists.into_iter().flatten() {
+        if !hook.path.starts_with('/') {
+            return Err(Refusal::RelativePath { what: "hook", path: hook.path.clone() });
+        }
+        if let Some(timeout) = hook.timeout.filter(|timeout| *timeout <= 0) {
+            return Err(Refusal::HookTimeout { path: hook.path.clone(), timeout });
+        }
     }
     Ok(())
 }
@@ -355,6 +393,31 @@ fn terminal(process: &Process) -> Step {
     Step::Terminal { size: process.console_size.map(|size| (clamp(size.height), clamp(size.width))) }
 }
 
+/// Leaves a read-only tmpfs writable until all that goes into it is there: mount points, devices, copies.
+fn seal_tmpfs(plan: &mut Plan) {
+    let mut seals = Vec::new();
+    for step in &mut plan.steps {
+        let Step::Mount(mount) = step else { continue };
+        let MountSource::Filesystem { kind, .. } = &mount.source else { continue };
+        let readonly = (mount.attributes.set | mount.recursive.set) & attribute::RDONLY != 0;
+        if !readonly || kind.as_c_str() != c"tmpfs" {
+            continue;
+        }
+        mount.attributes.set &= !attribute::RDONLY;
+        mount.recursive.set &= !attribute::RDONLY;
+        let mut seal = mount.clone();
+        seal.source = MountSource::Existing;
+        seal.attributes = Attributes::new(attribute::RDONLY, 0);
+        seal.recursive = Attributes::default();
+        seal.propagation = Vec::new();
+        seal.copy_up = false;
+        // What is mounted over another hides it: its seal would reach the wrong one.
+        seals.retain(|other: &Box<Mount>| other.destination != seal.destination);
+        seals.push(seal);
+    }
+    plan.steps.extend(seals.into_iter().map(Step::Mount));
+}
+
 /// The change of root and what is done inside.
 fn enter(
     plan: &mut Plan,
@@ -379,6 +442,7 @@ fn enter(
         let (path, value) = sysctl::check(name, value, |kind| plan.owns(kind))?;
         plan.steps.push(Step::Sysctl { path, value });
     }
+    seal_tmpfs(plan);
     for path in &linux.readonly_paths {
         let path = InnerPath::new(path).map_err(|error| Refusal::path("read-only", path, error))?;
         plan.steps.push(Step::Readonly(path));
@@ -450,6 +514,9 @@ fn tail(
     if process.args.is_empty() {
         return Err(Refusal::Missing("process.args"));
     }
+    let cwd = CString::new(process.cwd.as_str()).map_err(|_| Refusal::Nul("process.cwd"))?;
+    // First, since a relative program or a relative directory of `PATH` counts from there.
+    plan.steps.push(Step::WorkingDirectory(cwd));
     plan.steps.push(Step::FindProgram);
     // A listener is handed over while the creating command still lives, so its filter goes in before the
     // wait for `start`, and with it all that must precede it.
@@ -466,8 +533,6 @@ fn tail(
     if filter.is_some() && !process.no_new_privileges {
         plan.steps.push(Step::Filter);
     }
-    let cwd = CString::new(process.cwd.as_str()).map_err(|_| Refusal::Nul("process.cwd"))?;
-    plan.steps.push(Step::WorkingDirectory(cwd));
     let identity = identity(process, plan)?;
     plan.steps.push(Step::Identity(Box::new(identity)));
     if process.no_new_privileges {

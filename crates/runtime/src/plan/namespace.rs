@@ -38,7 +38,7 @@ impl Namespaces {
             if namespaces.owns(namespace.kind) {
                 return Err(Refusal::DuplicateNamespace(namespace.kind));
             }
-            match &namespace.path {
+            match namespace.path.as_ref().filter(|path| !path.is_empty()) {
                 None => namespaces.create.push(namespace.kind),
                 Some(path) if path.starts_with('/') => namespaces.join.push((namespace.kind, path.clone())),
                 Some(path) => return Err(Refusal::RelativePath { what: "namespace", path: path.clone() }),
