@@ -94,13 +94,14 @@ fn with_request<T>(
     let root = options.root()?;
     let cache = Options::filter_cache(&root);
     let bundle = bundle.to_str().ok_or("the bundle's path is no text")?;
+    let cgroup = options.cgroup(&spec)?;
     let request = Request {
         id: &flags.container_id,
         spec,
         bundle,
         root: &root,
         layers: None,
-        cgroup: options.cgroup()?,
+        cgroup,
         default_resources: None,
         filter_cache: cache.as_ref().map(AsFd::as_fd),
         console_socket: flags.console_socket.clone(),

@@ -108,14 +108,18 @@ impl Options {
     }
 
     /// How the container's cgroup is made.
-    pub(super) fn cgroup(&self) -> Result<CgroupOptions, Failed> {
+    ///
+    /// An engine names the cgroup, and reads its statistics and changes its limits later: on v1 the container
+    /// then joins every hierarchy. A bundle run by hand joins those that its limits need.
+    pub(super) fn cgroup(&self, spec: &oci::runtime::Spec) -> Result<CgroupOptions, Failed> {
+        let named = spec.linux.as_ref().is_some_and(|linux| linux.cgroups_path.is_some());
         let rootless =
             self.rootless.unwrap_or_else(|| !rustix::process::geteuid().is_root() || in_user_namespace());
         let bus = if self.systemd { Some(crate::global::systemd_bus(rootless)?) } else { None };
         Ok(CgroupOptions {
             driver: if self.systemd { Driver::Systemd } else { Driver::Filesystem },
             rootless,
-            hierarchies: Hierarchies::All,
+            hierarchies: if named { Hierarchies::All } else { Hierarchies::Needed },
             controllers: Controllers::NONE,
             bus,
         })
