@@ -211,8 +211,9 @@ fn make_in(
     } else {
         let cgroup = made_cgroup.insert(make_cgroup(&layout, &request, None, report)?);
         let views = facts::cgroup_views(&layout, cgroup);
-        let engine = request.cgroup.hierarchies == Hierarchies::All;
-        if views.is_empty() && engine { facts::caller_views(&layout) } else { views }
+        // `brig run` has layers, and shows nothing of the host's instead.
+        let bundle = request.layers.is_none();
+        if views.is_empty() && bundle { facts::caller_views(&layout) } else { views }
     };
     let mut facts = facts::read(request.bundle, views, true);
     facts.no_pivot = request.no_pivot;
