@@ -43,6 +43,8 @@ pub(crate) struct Stage {
     /// `None` is root.
     pub(crate) user: Option<User>,
     directory: TempDir,
+    /// On a tmpfs, as `/run` is for people: what every runtime keeps of a running container.
+    running: TempDir,
     brig: PathBuf,
     floor: PathBuf,
     pub(crate) subjects: Vec<Subject>,
@@ -52,14 +54,16 @@ impl Stage {
     /// Prepares everything for root (`None`) or for a user.
     pub(crate) fn new(user: Option<User>, brig: &Path, floor: &Path) -> Self {
         let directory = TempDir::new();
+        let running = TempDir::new_in(Path::new("/dev/shm"));
         let (brig, floor) = match &user {
             Some(user) => (user.install(brig), user.install(floor)),
             None => (brig.to_owned(), floor.to_owned()),
         };
-        let mut stage = Self { user, directory, brig, floor, subjects: Vec::new() };
+        let mut stage = Self { user, directory, running, brig, floor, subjects: Vec::new() };
         stage.make_bundles();
         if let Some(user) = &stage.user {
             user.give(stage.directory.path());
+            user.give(stage.running.path());
         }
         stage.add_floor_and_ours();
         stage.add_runtimes();
@@ -69,9 +73,9 @@ impl Stage {
 
     /// Directories in which a finished start must have left nothing.
     pub(crate) fn must_stay_empty(&self) -> Vec<PathBuf> {
-        ["state", "store/containers", "store/names", "store/leases", "run/c"]
-            .map(|name| self.directory.join(name))
-            .to_vec()
+        let kept = ["store/containers", "store/names", "store/leases"].map(|name| self.directory.join(name));
+        let running = ["state", "run/c"].map(|name| self.running.join(name));
+        kept.into_iter().chain(running).collect()
     }
 
     fn make_bundles(&self) {
@@ -102,6 +106,10 @@ impl Stage {
         self.directory.join(name).display().to_string()
     }
 
+    fn running(&self, name: &str) -> String {
+        self.running.join(name).display().to_string()
+    }
+
     fn add(&mut self, name: &str, line: &[&str]) {
         let line = line.iter().map(|word| (*word).to_owned()).collect();
         self.subjects.push(Subject { name: name.to_owned(), line, mounts: None });
@@ -115,12 +123,12 @@ impl Stage {
             line.push("user");
         }
         self.add("floor", &line);
-        let (state, bare, filtered) = (self.path("state"), self.path("bare"), self.path("filtered"));
+        let (state, bare, filtered) = (self.running("state"), self.path("bare"), self.path("filtered"));
         let runtime = [brig.as_str(), "runtime", "--root", &state, "run", "--bundle"];
         self.add("brig-runtime, no filter", &[&runtime[..], &[&bare, "{}"]].concat());
         self.add("brig-runtime", &[&runtime[..], &[&filtered, "{}"]].concat());
 
-        let (store, run) = (self.path("store"), self.path("run"));
+        let (store, run) = (self.path("store"), self.running("run"));
         let engine = [brig.as_str(), "--root", &store, "--runroot", &run];
         let archive = testkit::busybox_tar(self.directory.path()).display().to_string();
         self.prepare(&[&engine[..], &["import", &archive, "busybox"]].concat());

@@ -28,7 +28,7 @@ pub struct Request<'a> {
     /// The container's id.
     pub id: &'a str,
     /// `linux.cgroupsPath`: absolute below the mount points, relative below the delegated cgroup, or
-    /// `slice:prefix:name` for systemd. `None` is `brig/<id>` below the delegated cgroup.
+    /// `slice:prefix:name` for systemd. `None` is `brig-<id>` below the delegated cgroup.
     pub path: Option<&'a str>,
     /// Who makes it.
     pub driver: Driver,

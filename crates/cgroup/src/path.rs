@@ -52,7 +52,7 @@ impl CgroupPath {
         }
     }
 
-    /// Returns `/brig/<id>`, where containers live when nothing else is asked for.
+    /// Returns `brig-<id>`, where containers live when nothing else is asked for.
     pub(crate) fn default_for(id: &str) -> Result<Self> {
         if matches!(id, "" | "." | "..") || id.contains('/') {
             return Err(Error::BadPath {
@@ -60,7 +60,7 @@ impl CgroupPath {
                 reason: "not a container id",
             });
         }
-        Ok(Self { absolute: false, ..Self::parse(&format!("brig/{id}"))? })
+        Ok(Self { absolute: false, ..Self::parse(&format!("brig-{id}"))? })
     }
 
     /// Returns this path below `base`; absolute ones start at the mount point and ignore it.

@@ -264,7 +264,7 @@ fn privileged_the_default_path_leaves_nothing() {
     let (cgroup, warnings) = Cgroup::create(&layout, &request, &Resources::default()).unwrap();
     assert_eq!(warnings, []);
     let (_, path) = cgroup.paths().next().unwrap();
-    assert!(path.ends_with(&format!("/brig/{id}")), "{path}");
+    assert!(path.ends_with(&format!("/brig-{id}")), "{path}");
     cgroup.remove().unwrap();
     assert!(!fs::exists(&path).unwrap());
 }
