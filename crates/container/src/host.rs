@@ -72,6 +72,8 @@ pub struct Host {
     pub kernel: (u32, u32),
     /// Whether the cgroup v2 hierarchy is the only one.
     pub unified: bool,
+    /// Whether the host has a directory of message queues, `/dev/mqueue`.
+    pub queues: bool,
     /// Memory of the machine in bytes.
     pub memory: u64,
     /// Processors that have a `thermal_throttle` directory.
@@ -133,6 +135,7 @@ impl Host {
             environment,
             kernel: kernel(),
             unified: exists("/sys/fs/cgroup/cgroup.controllers"),
+            queues: exists("/dev/mqueue"),
             memory: memory(),
             thermal: thermal(),
             hard_limits: hard_limits(options),

@@ -133,7 +133,7 @@ pub fn build(
     let user_namespace = maps.is_some();
     let gids = maps.as_ref().map(|maps| &maps.gids);
     let tty_gid = gids.is_none_or(|map| map.to_host(5).is_some());
-    let mut mounts = mounts::kernel(options, user_namespace, tty_gid, &mut weakenings);
+    let mut mounts = mounts::kernel(options, user_namespace, tty_gid, host.queues, &mut weakenings);
     mounts.extend(mounts::engine_files(files));
     mounts.extend(mounts::scratch(options));
     mounts.extend(mounts::requested(options, host, &mut weakenings)?);

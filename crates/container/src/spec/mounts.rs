@@ -31,11 +31,13 @@ pub(crate) fn host_sys(options: &Options, user_namespace: bool) -> bool {
 
 /// `/proc`, `/dev`, `/sys` and what lies below them.
 ///
-/// `tty_gid` says whether group 5 is mapped, which devpts then gives to terminals.
+/// `tty_gid` says whether group 5 is mapped, which devpts then gives to terminals, `host_queues` whether the host has
+/// message queues to share.
 pub(crate) fn kernel(
     options: &Options,
     user_namespace: bool,
     tty_gid: bool,
+    host_queues: bool,
     weakenings: &mut Weakenings,
 ) -> Vec<Mount> {
     let namespaces = &options.namespaces;
@@ -90,7 +92,15 @@ pub(crate) fn kernel(
             ));
         }
         Sharing::Host => {
-            mounts.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]));
+            // A mount of our own would need rights over the host's namespace of queues.
+            if host_queues {
+                mounts.push(mount(
+                    "/dev/mqueue",
+                    "bind",
+                    "/dev/mqueue",
+                    &["bind", "nosuid", "noexec", "nodev"],
+                ));
+            }
             mounts.push(mount("/dev/shm", "bind", "/dev/shm", &["bind", "nosuid", "noexec", "nodev"]));
         }
     }

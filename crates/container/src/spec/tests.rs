@@ -31,6 +31,7 @@ fn root_host() -> Host {
         environment: vec![("SECRET".into(), "hunter2".into()), ("HTTP_PROXY".into(), "http://u:p@x".into())],
         kernel: (6, 18),
         unified: true,
+        queues: true,
         memory: 8 << 30,
         thermal: vec![],
         hard_limits: BTreeMap::from([("RLIMIT_NOFILE", 20_000), ("RLIMIT_CORE", u64::MAX)]),
@@ -459,6 +460,18 @@ fn default_limits_are_kept_apart_from_requested_ones() {
     let defaults = try_build(&config(), &Options::default(), &host).unwrap().default_limits;
     assert!(defaults.unified.is_empty());
     assert_eq!(defaults.memory.unwrap().reservation, Some((8 << 30) / 100 * 80));
+}
+
+#[test]
+fn the_hosts_queues_are_shared_where_there_are_any() {
+    let mut options = Options::default();
+    options.namespaces.ipc = Sharing::Host;
+    for queues in [true, false] {
+        let host = Host { queues, ..root_host() };
+        let configured = try_build(&config(), &options, &host).unwrap();
+        let has = |target| configured.spec.mounts.iter().any(|mount| mount.destination == target);
+        assert_eq!((has("/dev/shm"), has("/dev/mqueue")), (true, queues));
+    }
 }
 
 #[test]
