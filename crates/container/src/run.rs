@@ -51,6 +51,7 @@ pub struct Ready {
     init: bool,
     interactive: bool,
     remove: bool,
+    require_all: bool,
     /// Its specification and what should be known about it.
     pub configured: Configured,
 }
@@ -118,6 +119,7 @@ pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
             init: options.process.init,
             interactive: options.interactive,
             remove: options.remove,
+            require_all: options.require_all,
             configured,
         }),
         Err(error) => {
@@ -319,13 +321,15 @@ impl Ready {
 
     /// Starts the container and waits for its end in the foreground; then takes it down.
     ///
+    /// `warn` gets what protects less than it should before the payload runs.
+    ///
     /// The steps after the end go on after an error; what could not be removed is in the warnings and is
     /// swept by the next command.
     ///
     /// # Errors
     /// [`Error::Runtime`]: nothing is left behind then.
-    pub fn run(self, site: &Site<'_>) -> Result<Ended> {
-        let Self { reserved, snapshot, claim, init, interactive, remove, configured } = self;
+    pub fn run(self, site: &Site<'_>, warn: &dyn Fn(&str)) -> Result<Ended> {
+        let Self { reserved, snapshot, claim, init, interactive, remove, require_all, configured } = self;
         let writable = rustix::io::fcntl_dupfd_cloexec(&reserved.directory, 3)
             .map_err(|source| Error::System { action: "duplicate", path: reserved.path.clone(), source })?;
         let cache = filter_cache(site, &configured);
@@ -337,6 +341,8 @@ impl Ready {
             layers: Some(runtime::Layers { lower: snapshot.lower, writable: Some(writable) }),
             cgroup: runtime::CgroupOptions::for_caller(),
             default_resources: Some(&configured.default_limits),
+            require_defaults: require_all,
+            announce: Some(runtime::Announce(warn)),
             filter_cache: cache.as_ref().map(AsFd::as_fd),
             console_socket: None,
             pid_file: None,

@@ -16,7 +16,7 @@ use crate::opened::{Filter, StartGate};
 use crate::plan::{self, Facts, Plan, RootKind};
 use crate::prepare::{self, Given, Layers, Ready};
 use crate::state::{self, DONE, GO, Saved, StateRoot};
-use crate::{Error, Result, allow, console, facts, hooks, listener, verify};
+use crate::{Error, Result, allow, console, facts, home, hooks, listener, verify};
 
 /// How the container's cgroup is made.
 #[derive(Clone, Debug)]
@@ -63,6 +63,10 @@ pub struct Request<'a> {
     pub cgroup: CgroupOptions,
     /// Limits that were not asked for: where they cannot be applied there is a warning only.
     pub default_resources: Option<&'a Resources>,
+    /// Make an error of that warning.
+    pub require_defaults: bool,
+    /// Gets the warnings before the payload runs; without it they are in the report.
+    pub announce: Option<Announce<'a>>,
     /// Where compiled filters are kept.
     pub filter_cache: Option<BorrowedFd<'a>>,
     /// Unix socket that gets the master of the terminal.
@@ -79,6 +83,16 @@ pub struct Request<'a> {
     pub init: bool,
     /// Whether the standard input is relayed to a terminal.
     pub interactive: bool,
+}
+
+/// Who is told a warning as soon as it is known.
+#[derive(Clone, Copy)]
+pub struct Announce<'a>(pub &'a dyn Fn(&str));
+
+impl std::fmt::Debug for Announce<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Announce")
+    }
 }
 
 /// What was made, beside the container.
@@ -232,7 +246,13 @@ fn make_in(
     report.warnings.extend(plan.warnings.iter().cloned());
     let filter = filter_of(spec, request.filter_cache, report)?;
     let start = if mode == Purpose::Create { Some(make_gate(&directory)?) } else { None };
-    let given = Given { layers: request.layers.take(), start, preserved: request.preserve_descriptors };
+    // An engine that hands layers over knows its image's accounts.
+    let home = match &request.layers {
+        Some(_) => None,
+        None => home::missing(process, &root_path(spec, request.bundle)),
+    };
+    let preserved = request.preserve_descriptors;
+    let given = Given { layers: request.layers.take(), start, preserved, home };
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
     prepare_hooks(spec, &mut ready)?;
@@ -246,6 +266,9 @@ fn make_in(
         cgroup: None,
         spec: spec.clone(),
     };
+    if let Some(Announce(tell)) = request.announce {
+        report.warnings.drain(..).for_each(|warning| tell(&warning));
+    }
     let launched = launch::clone(&plan, &mut ready, made_cgroup.as_ref(), Origin::New)?;
     saved.pid = launched.pid.as_raw_nonzero().get();
     saved.start_time = state::start_time(saved.pid).unwrap_or_default();
@@ -269,6 +292,11 @@ fn make_in(
     Ok(Made { plan, saved, directory, cgroup, launched, answers })
 }
 
+/// The root directory of a bundle on the host.
+pub(crate) fn root_path(spec: &Spec, bundle: &str) -> PathBuf {
+    Path::new(bundle).join(spec.root.as_ref().map_or("", |root| root.path.as_str()))
+}
+
 /// Whether layers are id-mapped by this process: it may, and the container has ids of its own.
 fn maps_layers(spec: &Spec) -> bool {
     let maps = spec.linux.as_ref().is_some_and(|linux| !linux.uid_mappings.is_empty());
@@ -284,7 +312,6 @@ fn make_cgroup(
     let linux = request.spec.linux.as_ref();
     let path = linux.and_then(|linux| linux.cgroups_path.as_deref()).filter(|path| !path.is_empty());
     let none = Resources::default();
-    let asked = &allow::with_device_policy(&request.spec);
     let defaults = request.default_resources.unwrap_or(&none);
     let bus = request.cgroup.bus.as_deref().zip(leader);
     let wanted = cgroup::Request {
@@ -297,11 +324,19 @@ fn make_cgroup(
         controllers: request.cgroup.controllers.union(Controllers::needed(defaults)),
         systemd: bus.map(|(socket, leader)| cgroup::SystemdBus { socket, leader }),
     };
-    let (cgroup, warnings) = Cgroup::create(layout, &wanted, asked)?;
+    let mut asked = allow::with_device_policy(&request.spec);
+    let (cgroup, warnings) = Cgroup::create(layout, &wanted, &asked)?;
     report.warnings.extend(warnings.iter().map(ToString::to_string));
+    let mut defaults = defaults;
+    if cgroup.driver() == Driver::None && !request.require_defaults {
+        // The warning that there is no cgroup says it for all that nobody asked for.
+        asked.devices = Vec::new();
+        defaults = &none;
+    }
+    let strictness = if request.require_defaults { Strictness::Requested } else { Strictness::Default };
     let applied = cgroup
-        .apply(defaults, Strictness::Default)
-        .and_then(|first| Ok((first, cgroup.apply(asked, Strictness::Requested)?)));
+        .apply(defaults, strictness)
+        .and_then(|first| Ok((first, cgroup.apply(&asked, Strictness::Requested)?)));
     let (first, second) = match applied {
         Ok(warnings) => warnings,
         Err(error) => {

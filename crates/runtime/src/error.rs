@@ -76,7 +76,7 @@ pub enum Error {
     #[error("container with id `{0}` already exists")]
     Exists(String),
     /// The state does not allow it.
-    #[error("cannot {action} container `{id}`: it is {status}")]
+    #[error("cannot {action} container `{id}`: {}", why_not(status))]
     WrongStatus {
         /// What was asked for.
         action: &'static str,
@@ -116,6 +116,11 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+/// containerd and podman look for `container not running`, and take it for success of a kill.
+fn why_not(status: &str) -> String {
+    if status == "stopped" { "container not running".to_owned() } else { format!("it is {status}") }
 }
 
 impl Error {

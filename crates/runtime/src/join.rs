@@ -5,15 +5,16 @@ use std::path::PathBuf;
 
 use oci::runtime::{Process, Status};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
-use crate::child::Origin;
+use crate::child::{self, Origin};
 use crate::create::{self, Report};
 use crate::foreground::{self, Exit};
 use crate::launch;
 use crate::lifecycle::{Container, status_name};
 use crate::prepare::{self, Given};
 use crate::verify::NAMESPACE_FILES;
-use crate::{Error, Result, console, listener, plan};
+use crate::{Error, Result, console, home, listener, plan, subgroup};
 
 /// What process to start.
 #[derive(Debug)]
@@ -36,6 +37,16 @@ pub struct ExecRequest {
 
 /// Starts a process in a container.
 pub fn exec(container: &Container<'_>, request: &ExecRequest, report: &mut Report) -> Result<Exit> {
+    exec_in(container, request, &[], report)
+}
+
+/// Starts a process in cgroups below the container's: `sub`, or `cpu,pids:sub` for the hierarchies of these.
+pub fn exec_in(
+    container: &Container<'_>,
+    request: &ExecRequest,
+    subgroups: &[String],
+    report: &mut Report,
+) -> Result<Exit> {
     let saved = container.saved();
     match container.status() {
         Status::Running | Status::Created => {}
@@ -59,13 +70,28 @@ pub fn exec(container: &Container<'_>, request: &ExecRequest, report: &mut Repor
     report.warnings.extend(plan.warnings.iter().cloned());
     // What is odd about the filter was said by `create`. Engines hand our standard error on as the payload's.
     let filter = create::filter_of(&saved.spec, None, &mut Report::default())?;
-    let given = Given { layers: None, start: None, preserved: request.preserve_descriptors };
+    let home = home::missing(&request.process, &create::root_path(&saved.spec, &saved.bundle));
+    let given = Given { layers: None, start: None, preserved: request.preserve_descriptors, home };
     let mut ready = prepare::prepare(&plan, &facts.root, &request.process, filter, given)?;
     ready.prepared.joins = namespaces_of(saved.pid)?;
     if !saved.is_alive() {
         return Err(Error::WrongStatus { action: "exec in", id: saved.id.clone(), status: "stopped" });
     }
     let cgroup = saved.open_cgroup()?;
+    if let Some(cgroup) = &cgroup {
+        ready.prepared.cgroup_files = subgroup::join_files(cgroup, subgroups)?;
+    } else if subgroups.iter().any(|path| !path.is_empty() && path != "/") {
+        return Err(Error::system("join", "a cgroup of a container that has none", Errno::NOENT));
+    }
+    if let Some(affinity) = &request.process.exec_cpu_affinity {
+        // The process inherits it; this one only waits from here on.
+        let initial =
+            plan::attributes::processors("initial", &affinity.initial).map_err(plan::Refusal::from)?;
+        if !initial.is_empty() {
+            rustix::thread::sched_setaffinity(None, &child::processor_set(&initial))
+                .map_err(|errno| Error::system("set", "the initial CPU affinity", errno))?;
+        }
+    }
     let launched = launch::clone(&plan, &mut ready, cgroup.as_ref(), Origin::Joined)?;
     launch::go(&plan, &launched, Vec::new())?;
     let program = request.process.args.first().map_or("", String::as_str);

@@ -76,7 +76,9 @@ pub(crate) fn clone(
     let mut into = None;
     if let Some(cgroup) = cgroup {
         into = cgroup.v2_dir();
-        ready.prepared.cgroup_files = cgroup.join_files()?;
+        let mut files = cgroup.join_files()?;
+        files.append(&mut ready.prepared.cgroup_files);
+        ready.prepared.cgroup_files = files;
     }
     let failed = |errno| Error::system("clone", "the container's process", errno);
     if ready.prepared.joins.is_empty() {
@@ -165,7 +167,7 @@ pub(crate) fn go(plan: &Plan, launched: &Launched, late: Vec<LateMount>) -> Resu
         let how = idmap::How::choose(&uid, &gid)?;
         idmap::write_maps(process.as_fd(), launched.pid, &uid, &gid, &how)?;
     }
-    set_limits(plan, launched.pid)?;
+    raise_limits(plan, launched.pid)?;
     if let Some(score) = plan.oom_score_adj {
         set_oom_score(process.as_fd(), score)?;
     }
@@ -202,10 +204,17 @@ fn how_it_died(launched: &Launched) -> String {
     }
 }
 
-fn set_limits(plan: &Plan, pid: Pid) -> Result<()> {
+/// Raises hard limits, which takes a right that the process loses with its user namespace. It sets the limits
+/// themselves when it is set up, since a small one would be in its own way before.
+fn raise_limits(plan: &Plan, pid: Pid) -> Result<()> {
     let value = |limit: u64| (limit != u64::MAX).then_some(limit);
     for limit in &plan.limits {
-        let wanted = Rlimit { current: value(limit.soft), maximum: value(limit.hard) };
+        // The process was just cloned: it has ours.
+        let own = rustix::process::getrlimit(limit.resource);
+        if own.maximum.is_none_or(|own| limit.hard <= own) {
+            continue;
+        }
+        let wanted = Rlimit { current: own.current, maximum: value(limit.hard) };
         rustix::process::prlimit(Some(pid), limit.resource, wanted)
             .map_err(|errno| Error::system("set the limit", format!("{:?}", limit.resource), errno))?;
     }

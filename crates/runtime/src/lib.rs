@@ -19,6 +19,7 @@ mod launch;
 mod verify;
 
 mod console;
+mod home;
 mod hooks;
 mod listener;
 
@@ -28,13 +29,14 @@ mod foreground;
 mod join;
 mod lifecycle;
 pub mod state;
+mod subgroup;
 
 mod error;
 pub mod facts;
 
-pub use create::{CgroupOptions, Report, Request, create, plan_of, run};
+pub use create::{Announce, CgroupOptions, Report, Request, create, plan_of, run};
 pub use error::{Error, Result};
 pub use foreground::Exit;
-pub use join::{ExecRequest, exec};
+pub use join::{ExecRequest, exec, exec_in};
 pub use lifecycle::{Container, status_name};
 pub use prepare::Layers;

@@ -42,6 +42,8 @@ pub(crate) struct Given {
     pub layers: Option<Layers>,
     pub start: Option<StartGate>,
     pub preserved: u32,
+    /// What the environment lacks.
+    pub home: Option<String>,
 }
 
 /// Everything for the child and what the parent adds after clone.
@@ -85,6 +87,8 @@ pub(crate) fn prepare(
         };
         sources.push(opened);
     }
+    let mut environment = strings("environment", &process.env)?;
+    environment.extend(strings("environment", given.home.as_slice())?);
     let stub = seal::stub()?;
     let stub_path = match &filter {
         Some(filter) if !lets_execveat_through(filter)? => {
@@ -97,7 +101,7 @@ pub(crate) fn prepare(
         stub,
         stub_path,
         arguments: arguments(process)?,
-        environment: sys::exec::StringArray::new(strings("environment", &process.env)?),
+        environment: sys::exec::StringArray::new(environment),
         filter,
         container_hooks: Vec::new(),
         start_hooks: Vec::new(),

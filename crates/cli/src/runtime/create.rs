@@ -14,6 +14,9 @@ use super::{Failed, parse};
 /// Longest `config.json` in bytes.
 const MAX_SPEC: u64 = 32 * 1024 * 1024;
 
+/// Most descriptors taken from a service manager.
+const MAX_LISTENING: u32 = 1024;
+
 /// What both take.
 #[derive(Debug, clap::Args)]
 struct Shared {
@@ -90,7 +93,12 @@ fn with_request<T>(
     act: impl FnOnce(Request<'_>) -> runtime::Result<T>,
 ) -> Result<T, Failed> {
     let bundle = std::path::absolute(&flags.bundle)?;
-    let spec = read_spec(&bundle)?;
+    let mut spec = read_spec(&bundle)?;
+    let listening = listening();
+    if let (Some((count, names)), Some(process)) = (&listening, &mut spec.process) {
+        process.env.extend([format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()]);
+        process.env.extend(names.iter().map(|names| format!("LISTEN_FDNAMES={names}")));
+    }
     let root = options.root()?;
     let cache = Options::filter_cache(&root);
     let bundle = bundle.to_str().ok_or("the bundle's path is no text")?;
@@ -103,16 +111,29 @@ fn with_request<T>(
         layers: None,
         cgroup,
         default_resources: None,
+        require_defaults: false,
+        announce: None,
         filter_cache: cache.as_ref().map(AsFd::as_fd),
         console_socket: flags.console_socket.clone(),
         pid_file: flags.pid_file.clone(),
-        preserve_descriptors: flags.preserve_fds,
+        preserve_descriptors: flags.preserve_fds.saturating_add(listening.map_or(0, |(count, _)| count)),
         no_pivot: flags.no_pivot,
         keep_keyring: flags.no_new_keyring,
         init: false,
         interactive: true,
     };
     Ok(act(request)?)
+}
+
+/// Sockets that a service manager hands to this process, as sd_listen_fds(3) finds them: how many, their names.
+fn listening() -> Option<(u32, Option<String>)> {
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    let count = number("LISTEN_FDS").filter(|count| (1..=MAX_LISTENING).contains(count))?;
+    // Meant for another process, which we only inherited the environment from.
+    if number("LISTEN_PID")? != std::process::id() {
+        return None;
+    }
+    Some((count, std::env::var("LISTEN_FDNAMES").ok()))
 }
 
 fn read_spec(bundle: &Path) -> Result<Spec, Failed> {

@@ -97,7 +97,15 @@ pub fn build(
         weakenings.open(WeakeningKind::Profile, "--profile docker", opens);
     }
 
-    let user = resolve_user(image, options)?;
+    let mut user = resolve_user(image, options)?;
+    if let crate::value::ids::UserNamespace::KeepId { uid, gid } = options.namespaces.user
+        && options.process.user.is_none()
+        && image.config.user.is_empty()
+    {
+        // Who keeps his id wants to be it, as with podman.
+        (user.uid, user.gid) = (uid.unwrap_or(host.uid), gid.unwrap_or(host.gid));
+        user.groups = vec![user.gid];
+    }
     let maps = ids::maps(options, &user, host, &mut weakenings, &mut protections)?;
     let groups = mapped_ids(&user, maps.as_ref(), options, host, &mut warnings)?;
     let host_name = host_name(id, &options.namespaces)?;

@@ -15,7 +15,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Rlimit};
+use rustix::thread::CpuSet;
 use sys::mount::attribute;
 
 pub(crate) use failure::During;
@@ -144,12 +145,12 @@ impl Child<'_> {
                 result => result.during(Operation::Keyring),
             },
             Step::Propagation(kind) => root::change_propagation(c"/", *kind),
-            Step::AttachRoot(source) => self.attach_root(source),
+            Step::AttachRoot(source, propagation) => self.attach_root(source, *propagation),
             Step::NosuidRoot => self.set_root(attribute::NOSUID),
             Step::Mount(mount) => self.mount(mount),
             Step::Device(device) => self.device(device),
             Step::Link { path, target } => self.link(path, target),
-            Step::Terminal { size } => self.terminal(*size),
+            Step::Terminal { size, owner } => self.terminal(*size, *owner),
             Step::Directory(path) => self.make_directory(path).map(drop),
             Step::RuntimeHooks => self.ask_parent(Message::RuntimeHooks),
             Step::ContainerHooks => self.run_hooks(hook::Moment::Create),
@@ -174,6 +175,10 @@ impl Child<'_> {
             Step::Personality(domain) => sys::process::set_personality(*domain).during(Operation::Schedule),
             Step::NoInput => no_input(),
             Step::Tidy => self.tidy(),
+            Step::Limits => self.set_limits(),
+            Step::Affinity(mask) => {
+                rustix::thread::sched_setaffinity(None, &processor_set(mask)).during(Operation::Schedule)
+            }
             Step::FindProgram => self.find_program(),
             Step::Ready => self.ready(),
             Step::StartHooks => self.run_hooks(hook::Moment::Start),
@@ -193,6 +198,14 @@ impl Child<'_> {
             Step::Init => identity::stay_as_init(),
             Step::Execute => self.execute(),
         }
+    }
+
+    fn set_limits(&self) -> Outcome {
+        let value = |limit: u64| (limit != u64::MAX).then_some(limit);
+        self.plan.limits.iter().try_for_each(|limit| {
+            let wanted = Rlimit { current: value(limit.soft), maximum: value(limit.hard) };
+            rustix::process::setrlimit(limit.resource, wanted).during(Operation::Schedule)
+        })
     }
 
     fn ask_parent(&self, question: Message) -> Outcome {
@@ -339,6 +352,17 @@ fn no_input() -> Outcome {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let null = rustix::fs::open(c"/dev/null", flags, Mode::empty()).during(Operation::OpenSource)?;
     sys::exec::replace_stream(null.as_fd(), 0).during(Operation::TakeTerminal)
+}
+
+/// A mask as the set that sched_setaffinity(2) takes.
+pub(crate) fn processor_set(mask: &[u64]) -> CpuSet {
+    let mut set = CpuSet::new();
+    for processor in
+        (0..CpuSet::MAX_CPU).filter(|bit| mask.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1))
+    {
+        set.set(processor);
+    }
+    set
 }
 
 /// time_namespaces(7): the offsets are those of the namespace for children, while it is empty.

@@ -27,7 +27,7 @@ pub(super) fn change_root_propagation(kind: u64) -> Outcome {
 impl Child<'_> {
     /// Attaches the root over the host's `/`: there it hides nothing yet, since our own root stays the
     /// mount below, and no path of the host is needed for it.
-    pub(super) fn attach_root(&mut self, source: &RootSource) -> Outcome {
+    pub(super) fn attach_root(&mut self, source: &RootSource, propagation: u64) -> Outcome {
         let tree = match source {
             RootSource::Tree(slot) => self.clone_source(*slot, true)?,
             RootSource::Late => {
@@ -36,8 +36,8 @@ impl Child<'_> {
             RootSource::Overlay { lower, upper } => self.overlay(lower, *upper)?,
         };
         // A shared root would not let itself be pivoted into, and would show our mounts to its peers.
-        let private = Attributes::propagation(MS_PRIVATE);
-        set_attributes(tree.as_fd(), c"", Reach::Tree, &private).during(Operation::Propagation)?;
+        let propagation = Attributes::propagation(propagation);
+        set_attributes(tree.as_fd(), c"", Reach::Tree, &propagation).during(Operation::Propagation)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         rustix::mount::move_mount(&tree, c"", CWD, c"/", flags).during(Operation::Attach)?;
         self.root = Some(tree);
@@ -113,5 +113,3 @@ impl Child<'_> {
         rustix::process::chdir(c"/").during(Operation::ChangeRoot)
     }
 }
-
-const MS_PRIVATE: u64 = 1 << 18;

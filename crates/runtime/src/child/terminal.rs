@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{OFlags, ResolveFlags};
+use rustix::fs::{OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 use rustix::pty::OpenptFlags;
@@ -20,7 +20,7 @@ impl Child<'_> {
     ///
     /// The slave comes from the master's descriptor (`TIOCGPTPEER`), never from a path that an image could
     /// have replaced (CVE-2025-52565).
-    pub(super) fn terminal(&mut self, size: Option<(u16, u16)>) -> Outcome {
+    pub(super) fn terminal(&mut self, size: Option<(u16, u16)>, owner: u32) -> Outcome {
         let flags = OFlags::RDWR | OFlags::NOCTTY;
         let master =
             self.open(c"dev/pts/ptmx", flags, ResolveFlags::NO_SYMLINKS).during(Operation::OpenTerminal)?;
@@ -31,6 +31,10 @@ impl Child<'_> {
         rustix::pty::unlockpt(&master).during(Operation::OpenTerminal)?;
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).during(Operation::OpenTerminal)?;
+        if owner != 0 {
+            // As login(1) does: its user opens it again by its name.
+            rustix::fs::fchown(&slave, Some(Uid::from_raw(owner)), None).during(Operation::NodeOwner)?;
+        }
         if let Some((rows, columns)) = size {
             let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
             rustix::termios::tcsetwinsize(&slave, size).during(Operation::OpenTerminal)?;

@@ -187,6 +187,16 @@ pub fn personality(personality: &oci::runtime::Personality) -> Result<u64, Attri
     }
 }
 
+/// The mask of a CPU list of `execCPUAffinity`; empty where none is given.
+pub fn processors(what: &'static str, list: &str) -> Result<Vec<u64>, AttributeError> {
+    let what = if what == "initial" { "initial CPU affinity" } else { "final CPU affinity" };
+    match bit_list(list, rustix::thread::CpuSet::MAX_CPU) {
+        Some(mask) if mask.is_empty() && !list.is_empty() => Err(unknown(what, list)),
+        Some(mask) => Ok(mask),
+        None => Err(unknown(what, list)),
+    }
+}
+
 /// The mask of a list such as `0-3,7`; `None` where it is not one, or names a bit of `limit` or above.
 pub fn bit_list(list: &str, limit: usize) -> Option<Vec<u64>> {
     let mut mask = Vec::new();

@@ -192,7 +192,7 @@ pub fn build(spec: &Spec, facts: &Facts) -> Result<Plan, Refusal> {
         namespaces,
     };
     start(&mut plan, linux, facts)?;
-    attach_root(&mut plan, facts, root);
+    attach_root(&mut plan, facts, root, linux.rootfs_propagation.as_deref());
     // Without new privileges neither can give any, but the kernel still refuses to execute a file with a capability
     // that the bounding set lacks: `ping` of an image whose maker could set it. From a nosuid mount it runs as it is.
     // A directory that a bundle names is left as its owner mounted it.
@@ -323,7 +323,7 @@ fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn attach_root(plan: &mut Plan, facts: &Facts, root: &oci::runtime::Root) {
+fn attach_root(plan: &mut Plan, facts: &Facts, root: &oci::runtime::Root, propagation: Option<&str>) {
     let mut next = |source| {
         plan.sources.push(source);
         Slot(plan.sources.len() - 1)
@@ -343,7 +343,12 @@ fn attach_root(plan: &mut Plan, facts: &Facts, root: &oci::runtime::Root) {
             if late { RootSource::Late } else { RootSource::Overlay { lower: layers, upper } }
         }
     };
-    plan.steps.push(Step::AttachRoot(source));
+    // Without being asked for, what the host mounts there later stays outside.
+    let propagation = match propagation {
+        Some("slave" | "rslave" | "shared" | "rshared") => MS_SLAVE,
+        _ => MS_PRIVATE,
+    };
+    plan.steps.push(Step::AttachRoot(source, propagation));
 }
 
 /// Mounts, devices, links, terminal: all that needs the host's mounts to be there still.
@@ -390,7 +395,10 @@ fn fill_root(
 
 fn terminal(process: &Process) -> Step {
     let clamp = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
-    Step::Terminal { size: process.console_size.map(|size| (clamp(size.height), clamp(size.width))) }
+    Step::Terminal {
+        size: process.console_size.map(|size| (clamp(size.height), clamp(size.width))),
+        owner: process.user.uid,
+    }
 }
 
 /// Leaves a read-only tmpfs writable until all that goes into it is there: mount points, devices, copies.
@@ -529,6 +537,9 @@ fn tail(
     // Before a filter that may refuse the calls that do it.
     plan.steps.push(Step::Tidy);
     labels(plan, process, facts)?;
+    if !plan.limits.is_empty() {
+        plan.steps.push(Step::Limits);
+    }
     // Without no_new_privs a filter takes CAP_SYS_ADMIN, which the next steps give up.
     if filter.is_some() && !process.no_new_privileges {
         plan.steps.push(Step::Filter);
@@ -631,6 +642,13 @@ pub fn build_exec(process: &Process, facts: &Facts, filter: Option<&Seccomp>) ->
         plan.steps.push(terminal(process));
     }
     process_attributes(&mut plan, process, &Linux::default())?;
+    if let Some(affinity) = &process.exec_cpu_affinity {
+        attributes::processors("initial", &affinity.initial)?;
+        let mask = attributes::processors("final", &affinity.last)?;
+        if !mask.is_empty() {
+            plan.steps.push(Step::Affinity(mask));
+        }
+    }
     tail(&mut plan, process, facts, filter, false)?;
     Ok(plan)
 }

@@ -37,8 +37,9 @@ pub enum Step {
     NewKeyring,
     /// Change the propagation of every inherited mount, so that nothing mounted here reaches the host.
     Propagation(u64),
-    /// Attach the root file system and keep its descriptor: from here no path of the host is used.
-    AttachRoot(RootSource),
+    /// Attach the root file system with this propagation and keep its descriptor: from here no path of the host
+    /// is used.
+    AttachRoot(RootSource, u64),
     /// Make set-user-id bits and file capabilities of the root mount inert.
     NosuidRoot,
     /// Make a mount inside the root.
@@ -56,6 +57,8 @@ pub enum Step {
     Terminal {
         /// Rows and columns.
         size: Option<(u16, u16)>,
+        /// User who owns it.
+        owner: u32,
     },
     /// Make a directory and those above it.
     Directory(InnerPath),
@@ -98,6 +101,10 @@ pub enum Step {
     NoInput,
     /// Give every signal its default, let no descriptor of ours survive exec.
     Tidy,
+    /// Set the resource limits of the plan: from here few descriptors may be left.
+    Limits,
+    /// Run on these processors only.
+    Affinity(Vec<u64>),
     /// Find the program in the root, so that `create` can tell that there is none.
     FindProgram,
     /// Tell the parent that everything is in place; wait for `start`.
@@ -248,11 +255,11 @@ impl fmt::Display for Step {
             Self::Loopback => write!(formatter, "bring up the loopback device"),
             Self::NewKeyring => write!(formatter, "join a new session keyring"),
             Self::Propagation(kind) => write!(formatter, "make every mount {}", propagation_name(*kind)),
-            Self::AttachRoot(RootSource::Tree(_)) => write!(formatter, "attach the root directory"),
-            Self::AttachRoot(RootSource::Late) => {
+            Self::AttachRoot(RootSource::Tree(_), _) => write!(formatter, "attach the root directory"),
+            Self::AttachRoot(RootSource::Late, _) => {
                 write!(formatter, "attach the id-mapped root from the parent")
             }
-            Self::AttachRoot(RootSource::Overlay { lower, .. }) => {
+            Self::AttachRoot(RootSource::Overlay { lower, .. }, _) => {
                 write!(formatter, "attach an overlay of {} layers as root", lower.len())
             }
             Self::NosuidRoot => write!(formatter, "make the root nosuid"),
@@ -292,6 +299,8 @@ impl fmt::Display for Step {
             Self::Personality(domain) => write!(formatter, "set execution domain {domain:#x}"),
             Self::NoInput => write!(formatter, "take /dev/null as standard input"),
             Self::Tidy => write!(formatter, "reset signals, close descriptors on exec"),
+            Self::Limits => write!(formatter, "set the resource limits"),
+            Self::Affinity(mask) => write!(formatter, "run on the processors {mask:x?}"),
             Self::FindProgram => write!(formatter, "find the program"),
             Self::Ready => write!(formatter, "wait for start"),
             Self::StartHooks => write!(formatter, "run the startContainer hooks"),

@@ -50,7 +50,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     if let Some(file) = cidfile {
         files::write_all(file, ready.id().as_str().as_bytes()).map_err(Failure::environment)?;
     }
-    let ended = ready.run(&site).map_err(failure)?;
+    let ended = ready.run(&site, &|text| global.log.warning(text)).map_err(failure)?;
     for warning in &ended.warnings {
         global.log.warning(warning);
     }
