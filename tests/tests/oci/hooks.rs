@@ -188,7 +188,10 @@ story!(hooks_see_no_descriptor_of_ours, [root, user], |brig| {
         "poststop": hook(&log),
     });
     bundle.write();
-    brig.runtime_ok(&["run", "--bundle", path(&bundle), "hooked"]);
-    assert_eq!(fs::read_to_string(&log).unwrap().trim(), ["0 1 2 9"; 4].join(" "));
-    assert_eq!(fs::read_to_string(bundle.rootfs().join("tmp/log")).unwrap().trim(), "0 1 2 9");
+    let surroundings = "exec 5</dev/null 6</dev/null; exec \"$@\"";
+    let arguments = ["run", "--bundle", path(&bundle), "--preserve-fds", "3", "hooked"];
+    testkit::run(&mut crate::prepared(brig, surroundings, &arguments)).success();
+    // 3 is the shell's own, of the directory that it lists.
+    assert_eq!(fs::read_to_string(&log).unwrap().trim(), ["0 1 2 3 9"; 4].join(" "));
+    assert_eq!(fs::read_to_string(bundle.rootfs().join("tmp/log")).unwrap().trim(), "0 1 2 3 9");
 });

@@ -192,8 +192,8 @@ story!(programs_that_cannot_be_executed, [root, user], |brig| {
         ("/no/such/program", "no such file or directory"),
         ("/etc/passwd", "permission denied"),
         ("/etc", "permission denied"),
-        ("/text", "exec format error"),
-        ("/broken", "no such file or directory"),
+        ("/text", "/text"),
+        ("/broken", "/broken"),
     ] {
         let bundle = bundle(brig, "", |config| config["process"]["args"] = json!([program]));
         for (name, text) in [("text", "no program\n"), ("broken", "#!/no/interpreter\n")] {
@@ -203,7 +203,15 @@ story!(programs_that_cannot_be_executed, [root, user], |brig| {
         }
         let outcome = brig.runtime_run(&["run", "--bundle", path(&bundle), "brig-test-oci"]);
         assert!(outcome.stderr.to_lowercase().contains(message), "{program}: {outcome}");
-        assert_eq!(outcome.code, 1, "{outcome}");
+        // The last exec is made when nobody is left to tell: its failure is the payload's exit.
+        let code = if program == "/text" {
+            126
+        } else if program == "/broken" {
+            127
+        } else {
+            1
+        };
+        assert_eq!(outcome.code, code, "{outcome}");
         assert_eq!(brig.runtime_containers(), Vec::<String>::new(), "{program}");
     }
 });
@@ -224,7 +232,7 @@ story!(home_comes_from_the_containers_accounts, [root], |brig| {
 });
 
 story!(the_environment_is_only_what_is_given, [root, user], |brig| {
-    let text = says(brig, "tr '\\0' '\\n' </proc/$$/environ", |config| {
+    let text = says(brig, "cat /proc/$$/environ | tr '\\0' '\\n'", |config| {
         config["process"]["env"] = json!(["PATH=/bin", "A=b=c", "EMPTY=", "HOME=/x"]);
     });
     assert_eq!(text, "PATH=/bin\nA=b=c\nEMPTY=\nHOME=/x");

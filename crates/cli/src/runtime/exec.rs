@@ -74,9 +74,6 @@ struct Exec {
 
 pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> {
     let flags: Exec = parse("exec", args)?;
-    if flags.cgroup.iter().any(|path| !path.is_empty() && path != "/") {
-        return Err("`--cgroup` is not supported: `brig-runtime features` says so".into());
-    }
     let root = options.root()?;
     let container = Container::load(&root, &flags.container_id)?;
     let process = process_of(&flags, &container)?;
@@ -90,7 +87,7 @@ pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> 
         ignore_paused: flags.ignore_paused,
     };
     let mut report = Report::default();
-    let exit = runtime::exec(&container, &request, &mut report)?;
+    let exit = runtime::exec_in(&container, &request, &flags.cgroup, &mut report)?;
     options.warn_beside_payload(&report.warnings);
     Ok(exit.0)
 }

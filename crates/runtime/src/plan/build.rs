@@ -403,7 +403,7 @@ fn terminal(process: &Process) -> Step {
 
 /// Leaves a read-only tmpfs writable until all that goes into it is there: mount points, devices, copies.
 fn seal_tmpfs(plan: &mut Plan) {
-    let mut seals = Vec::new();
+    let mut seals: Vec<Box<Mount>> = Vec::new();
     for step in &mut plan.steps {
         let Step::Mount(mount) = step else { continue };
         let MountSource::Filesystem { kind, .. } = &mount.source else { continue };
@@ -420,7 +420,7 @@ fn seal_tmpfs(plan: &mut Plan) {
         seal.propagation = Vec::new();
         seal.copy_up = false;
         // What is mounted over another hides it: its seal would reach the wrong one.
-        seals.retain(|other: &Box<Mount>| other.destination != seal.destination);
+        seals.retain(|other| other.destination != seal.destination);
         seals.push(seal);
     }
     plan.steps.extend(seals.into_iter().map(Step::Mount));
