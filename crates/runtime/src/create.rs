@@ -16,7 +16,7 @@ use crate::opened::{Filter, StartGate};
 use crate::plan::{self, Facts, Plan, RootKind};
 use crate::prepare::{self, Given, Layers, Ready};
 use crate::state::{self, DONE, GO, Saved, StateRoot};
-use crate::{Error, Result, allow, console, facts, home, hooks, listener, verify};
+use crate::{Error, Result, allow, console, facts, home, hooks, legacy, listener, verify};
 
 /// How the container's cgroup is made.
 #[derive(Clone, Debug)]
@@ -325,6 +325,7 @@ fn make_cgroup(
         systemd: bus.map(|(socket, leader)| cgroup::SystemdBus { socket, leader }),
     };
     let mut asked = allow::with_device_policy(&request.spec);
+    legacy::drop_unlimited_pids(&request.spec, &mut asked);
     let (cgroup, warnings) = Cgroup::create(layout, &wanted, &asked)?;
     report.warnings.extend(warnings.iter().map(ToString::to_string));
     let mut defaults = defaults;

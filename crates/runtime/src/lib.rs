@@ -25,6 +25,7 @@ mod listener;
 
 mod allow;
 mod create;
+mod legacy;
 mod foreground;
 mod join;
 mod lifecycle;
