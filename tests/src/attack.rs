@@ -142,6 +142,32 @@ pub fn probe() -> &'static Path {
     })
 }
 
+/// Imports an image named `name`: busybox, what `change` does to it, and these Dockerfile instructions.
+///
+/// # Panics
+/// When it cannot be imported.
+pub fn image(brig: &crate::Brig, name: &str, instructions: &[&str], change: impl FnOnce(&Path)) {
+    let (root, archive) =
+        (brig.directory().join(format!("{name}-root")), brig.directory().join(format!("{name}.tar")));
+    testkit::busybox_rootfs(&root);
+    change(&root);
+    testkit::tar(&root, &archive);
+    let mut arguments = vec!["import"];
+    arguments.extend(instructions.iter().flat_map(|instruction| ["-c", instruction]));
+    arguments.extend([archive.to_str().expect("our paths are ASCII"), name]);
+    brig.ok(&arguments);
+    fs::remove_dir_all(&root).expect("our own directory");
+}
+
+/// Puts the probe into a root as `/bin/probe`.
+///
+/// # Panics
+/// When it cannot be copied.
+pub fn install_probe(root: &Path) {
+    fs::copy(probe(), root.join("bin/probe")).expect("copy the probe");
+    fs::set_permissions(root.join("bin/probe"), fs::Permissions::from_mode(0o755)).expect("mode");
+}
+
 /// A command stopped at a pause point of the test build.
 #[derive(Debug)]
 pub struct Paused {

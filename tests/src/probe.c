@@ -4,6 +4,7 @@
  *       ARG: a number, s:TEXT (pointer to it), b:SIZE (pointer to a zeroed buffer)
  *   hunt DIRECTORY   until DIRECTORY/stop exists: looks at every process that is not a plain payload, counts its
  *       rounds in DIRECTORY/rounds and appends what it could learn or do to DIRECTORY/found
+ *   key NAME COMMAND...   joins a new session keyring, puts a key NAME there, executes the command
  *   nodes DIRECTORY  makes a node of every major number there, opens it, prints those that opened
  */
 #define _GNU_SOURCE
@@ -78,7 +79,11 @@ static void look(const char *pid, FILE *found)
 		closedir(fds);
 	long process = atol(pid);
 	if (ptrace(PTRACE_SEIZE, process, 0, 0) == 0) {
-		fprintf(found, "traced %ld\n", process);
+		/* It may have become the payload meanwhile: only what it is now counts. */
+		snprintf(path, sizeof path, "/proc/%s/exe", pid);
+		length = readlink(path, link, sizeof link - 1);
+		link[length > 0 ? length : 0] = 0;
+		fprintf(found, "traced %s\n", link);
 		ptrace(PTRACE_INTERRUPT, process, 0, 0);
 		waitpid(process, 0, __WALL);
 		ptrace(PTRACE_DETACH, process, 0, 0);
@@ -95,7 +100,6 @@ static int hunt(const char *directory)
 	for (unsigned long rounds = 1; access(path, F_OK); rounds++) {
 		DIR *proc = opendir("/proc");
 		for (struct dirent *entry; (entry = readdir(proc));) {
-			char status[64], line[512] = "";
 			if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || atol(entry->d_name) == getpid())
 				continue;
 			look(entry->d_name, found);
@@ -132,12 +136,24 @@ static int nodes(const char *directory)
 	return 0;
 }
 
+static int key(char **words)
+{
+	syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0);
+	long serial = syscall(SYS_add_key, "user", words[0], "canary", 6L, -3L /* KEY_SPEC_SESSION_KEYRING */);
+	/* for everybody: only the session keyring decides who finds it */
+	syscall(SYS_keyctl, 5 /* KEYCTL_SETPERM */, serial, 0x3f3f3f3fL);
+	execvp(words[1], words + 1);
+	return 127;
+}
+
 int main(int count, char **words)
 {
 	if (count > 2 && !strcmp(words[1], "sys"))
 		return calls(words + 2);
 	if (count == 3 && !strcmp(words[1], "hunt"))
 		return hunt(words[2]);
+	if (count > 3 && !strcmp(words[1], "key"))
+		return key(words + 2);
 	if (count == 3 && !strcmp(words[1], "nodes"))
 		return nodes(words[2]);
 	return 2;

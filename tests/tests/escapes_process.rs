@@ -1,0 +1,323 @@
+//! escapes.md R1 to R3, R20, R27, R28, R32 to R34: what a process inherits, can look at, or push into another.
+//!
+//! Each test is seen to fail: by the test build with one defence left out, or with the flag that opens what it tries.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::{Bundle, Outcome};
+use tests::attack::{self, Canary, Paused};
+use tests::{Brig, story};
+
+fn path(bundle: &Bundle) -> &str {
+    bundle.path().to_str().unwrap()
+}
+
+fn run(brig: &Brig, bundle: &Bundle, weaken: &str) -> Outcome {
+    let mut command = brig.runtime(&["run", "--bundle", path(bundle), "brig-test-attack"]);
+    testkit::run(command.env("BRIG_WEAKEN", weaken))
+}
+
+/// A bundle that has the probe.
+fn bundle(brig: &Brig, args: &[&str]) -> Bundle {
+    let bundle = brig.bundle("bundle", args);
+    attack::install_probe(&bundle.rootfs());
+    bundle
+}
+
+fn pid(brig: &Brig, id: &str) -> u64 {
+    let state: Value = serde_json::from_str(&brig.runtime_ok(&["state", id])).unwrap();
+    state["pid"].as_u64().unwrap()
+}
+
+// R1 (CVE-2019-5736): a payload that is interpreted by the program that executes it. Without the stub that is us.
+story!(the_program_that_executes_is_not_ours, [root, user], |brig| {
+    testkit::needs!(c_compiler);
+    let before =
+        (fs::read(testkit::brig()).unwrap(), fs::metadata(testkit::brig()).unwrap().modified().unwrap());
+    let make = |brig: &Brig| {
+        let bundle = bundle(brig, &["/entry"]);
+        fs::write(bundle.rootfs().join("entry"), "#!/proc/self/exe\n").unwrap();
+        assert!(
+            Command::new("chmod").arg("755").arg(bundle.rootfs().join("entry")).status().unwrap().success()
+        );
+        bundle
+    };
+    let bundle = make(brig);
+    // The stub executes the script, the script the stub: it runs in circles inside, until it is killed.
+    brig.start("brig-test-entry", &bundle);
+    for _ in 0..20 {
+        let exe = fs::read_link(format!("/proc/{}/exe", pid(brig, "brig-test-entry"))).unwrap();
+        assert!(exe.to_string_lossy().starts_with("/memfd:brig-exec"), "{}", exe.display());
+    }
+    brig.runtime_ok(&["delete", "--force", "brig-test-entry"]);
+    let after =
+        (fs::read(testkit::brig()).unwrap(), fs::metadata(testkit::brig()).unwrap().modified().unwrap());
+    assert!(before == after, "our program was changed");
+
+    let weak = brig.with_seams();
+    let outcome = run(&weak, &make(&weak), "stub");
+    assert!(outcome.stderr.contains("/entry"), "the test shows nothing: {outcome}");
+});
+
+// R1, R2 (CVE-2016-9962): somebody inside looks at each new process while it is not yet the payload.
+story!(a_joining_process_cannot_be_looked_at, [root, user], |brig| {
+    testkit::needs!(c_compiler);
+    let weak = brig.with_seams();
+    for (weaken, held) in [("", true), ("dumpable", false)] {
+        let id = format!("brig-test-hunt{weaken}");
+        let bundle = bundle(&weak, &["probe", "hunt", "/tmp"]);
+        let seen =
+            |name: &str| fs::read_to_string(bundle.rootfs().join("tmp").join(name)).unwrap_or_default();
+        weak.start(&id, &bundle);
+        let rounds = |more: u64| {
+            let start: u64 = seen("rounds").parse().unwrap_or(0);
+            while seen("rounds").parse::<u64>().unwrap_or(0) < start + more {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        rounds(1);
+        let mut exec = weak.runtime(&["exec", &id, "true"]);
+        let paused = Paused::at(
+            exec.env("BRIG_WEAKEN", weaken),
+            "execute",
+            &weak.directory().join(format!("pause{weaken}")),
+        );
+        rounds(3);
+        let (code, _, stderr) = paused.go();
+        assert_eq!(code, Some(0), "{stderr}");
+        for _ in 0..20 {
+            testkit::run(weak.runtime(&["exec", &id, "true"]).env("BRIG_WEAKEN", weaken)).success();
+        }
+        fs::write(bundle.rootfs().join("tmp/stop"), "").unwrap();
+        let found = seen("found");
+        let payload = |line: &str| line.ends_with("/bin/busybox") || line.contains("/memfd:brig-exec");
+        let ours = found.lines().any(|line| {
+            line.contains("brig-test")
+                || (line.starts_with("traced") || line.starts_with("writable")) && !payload(line)
+        });
+        assert_eq!(!ours, held, "weakened `{weaken}`:\n{found}");
+        weak.runtime_ok(&["delete", "--force", &id]);
+    }
+});
+
+/// Runs a command of ours with a directory of the host left open as descriptor 9.
+fn with_open_directory(brig: &Brig, directory: &Path, command: &Command, weaken: &str) -> Outcome {
+    let mut shell = brig.other("sh");
+    shell.arg("-c").arg(format!("exec 9<{}; exec \"$@\"", directory.display())).arg("sh");
+    let own: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+    // A user's command goes through helpers that change to the user first: only the last part is ours.
+    let skip = own.iter().position(|word| word.to_string_lossy().contains("/bin/brig"));
+    match skip {
+        Some(first) => shell.args(&own[first..]),
+        None => shell.arg(command.get_program()).args(&own),
+    };
+    testkit::run(shell.env("BRIG_WEAKEN", weaken))
+}
+
+// R3 (CVE-2024-21626): a working directory that is a descriptor of ours, or one that our caller left open.
+story!(no_descriptor_is_a_working_directory, [root, user], |brig| {
+    let canary = Canary::new(brig.directory(), "canary");
+    let script = "cat secret 2>/dev/null; cat ../../../../../../../../../../etc/hostname; exit 0";
+    let weak = brig.with_seams();
+    let hostname = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let escaped = |outcome: &Outcome| {
+        outcome.stdout.contains("canary")
+            || (!hostname.trim().is_empty() && outcome.stdout.contains(hostname.trim()))
+    };
+    let running = brig.bundle("running", &["sleep", "1000"]);
+    brig.start("brig-test-running", &running);
+    let mut fixture = brig.bundle("bundle", &["sh", "-c", script]);
+    for descriptor in 3..32 {
+        let cwd = format!("/proc/self/fd/{descriptor}");
+        fixture.config["process"]["cwd"] = json!(cwd);
+        fixture.write();
+        let command = brig.runtime(&["run", "--bundle", path(&fixture), "brig-test-cwd"]);
+        let exec = brig.runtime(&["exec", "--cwd", &cwd, "brig-test-running", "sh", "-c", script]);
+        for command in [command, exec] {
+            let outcome = with_open_directory(brig, canary.path(), &command, "");
+            assert!(!escaped(&outcome), "{cwd}: {outcome}");
+            assert!(descriptor != 9 || outcome.code != 0, "{cwd}: {outcome}");
+        }
+    }
+    let bundle = weak.bundle("bundle", &["sleep", "1000"]);
+    weak.start("brig-test-weak", &bundle);
+    let exec = weak.runtime(&["exec", "--cwd", "/proc/self/fd/9", "brig-test-weak", "sh", "-c", script]);
+    let outcome = with_open_directory(&weak, canary.path(), &exec, "directory");
+    assert!(escaped(&outcome), "the test shows nothing: {outcome}");
+});
+
+// R3, for what is left open at exec: without closing, the payload has the caller's directory.
+story!(no_descriptor_is_inherited, [root, user], |brig| {
+    let canary = Canary::new(brig.directory(), "canary");
+    let weak = brig.with_seams();
+    for (weaken, held) in [("", true), ("descriptors", false)] {
+        let bundle = weak.bundle("bundle", &["sh", "-c", "ls /proc/self/fd; cat /proc/self/fd/9/secret"]);
+        let command = weak.runtime(&["run", "--bundle", path(&bundle), "brig-test-open"]);
+        let outcome = with_open_directory(&weak, canary.path(), &command, weaken);
+        assert_eq!(!outcome.stdout.contains("canary"), held, "weakened `{weaken}`: {outcome}");
+        assert!(!held || outcome.stdout == "0\n1\n2\n3\n", "{outcome}");
+    }
+});
+
+// R20 (CVE-2020-15257): an abstract socket is reachable by whoever shares the host's network.
+story!(we_have_no_abstract_socket, [root, user], |brig| {
+    use std::os::linux::net::SocketAddrExt;
+    brig.import_busybox();
+    let name = format!("seen-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let sockets = brig.shell(&["--network", "host"], "cat /proc/net/unix").success();
+    assert!(sockets.contains(&format!("@{name}")), "the test shows nothing: {sockets}");
+    let ours: Vec<_> = sockets.lines().filter(|line| line.contains('@') && line.contains("brig")).collect();
+    assert!(ours.is_empty(), "{ours:?}");
+    // And in a network of its own it sees none at all.
+    assert!(!brig.shell(&[], "cat /proc/net/unix").success().contains('@'));
+});
+
+// R27 (CVE-2023-25809), and the kernel files of escapes.md K10: what a container could write to leave itself.
+story!(cgroups_and_kernel_files_are_not_writable, [root, user], |brig| {
+    brig.import_busybox();
+    let script = "find /sys/fs/cgroup -type f 2>/dev/null | while read f; do \
+                  ( : >> \"$f\" ) 2>/dev/null && echo \"$f\"; done; \
+                  for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/sys/kernel/modprobe \
+                  /proc/sys/vm/panic_on_oom /proc/irq/default_smp_affinity /sys/kernel/uevent_helper \
+                  /proc/sys/fs/binfmt_misc/register /proc/1/oom_score_adj /sys/power/state; do \
+                  [ $f = /proc/1/oom_score_adj ] || ( : >> $f ) 2>/dev/null && echo $f; done; exit 0";
+    let written = brig.shell(&[], script).success();
+    assert_eq!(written.lines().filter(|line| *line != "/proc/1/oom_score_adj").count(), 0, "{written}");
+});
+
+// R28 (GO-2022-0396): devices are denied unless allowed. Seen to fail by the rule that allows one more.
+story!(only_listed_devices_open, [root], |brig| {
+    testkit::needs!(c_compiler, cgroup_v1("devices"));
+    let mut bundle = bundle(brig, &["probe", "nodes", "/tmp"]);
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_MKNOD"));
+    }
+    bundle.write();
+    // 0:0 is no device, and no cgroup is asked about it.
+    let listed = [
+        "c 1:3", "c 1:5", "c 1:7", "c 1:8", "c 1:9", "c 5:0", "c 5:1", "c 5:2", "c 136:0", "c 136:1",
+        "c 0:0", "made ",
+    ];
+    let unlisted = |output: &str| -> Vec<String> {
+        let open = output.lines().filter(|line| !listed.iter().any(|allowed| line.starts_with(allowed)));
+        open.map(str::to_owned).collect()
+    };
+    let output = run(brig, &bundle, "").success();
+    assert!(output.contains("c 1:3 0") && !output.contains("made 0"), "the test shows nothing: {output}");
+    assert_eq!(unlisted(&output), Vec::<String>::new());
+    // A virtual console: whether the machine has one or not, the cgroup is no obstacle any more.
+    bundle.config["linux"]["resources"] =
+        json!({"devices": [{"allow": true, "type": "c", "major": 4, "minor": 1, "access": "rwm"}]});
+    bundle.write();
+    assert_eq!(unlisted(&run(brig, &bundle, "").success()).len(), 1, "the test shows nothing");
+});
+
+// R32 (CVE-2016-10124, CVE-2019-7303): keystrokes pushed into a terminal, also with high bits that a filter which
+// compares all 64 would not know. Seen to fail without a filter.
+story!(nothing_is_typed_into_a_terminal, [root, user], |brig| {
+    testkit::needs!(c_compiler);
+    attack::image(brig, "typing", &[], attack::install_probe);
+    // ioctl: TIOCSTI, the same above 32 bits, TIOCLINUX.
+    let calls = [
+        "sys",
+        "16",
+        "0",
+        "0x5412",
+        "s:X",
+        "+",
+        "16",
+        "0",
+        "0x100005412",
+        "s:X",
+        "+",
+        "16",
+        "0",
+        "0x541c",
+        "b:8",
+    ];
+    let try_with = |flags: &[&str]| {
+        let arguments = [&["run", "--rm", "-t"], flags, &["typing", "probe"], &calls].concat();
+        brig.run(&arguments).success().replace('\r', "")
+    };
+    assert_eq!(try_with(&[]), "-1 1\n-1 1\n-1 1\n");
+    if fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti").is_ok_and(|value| value.trim() == "1") {
+        let typed = try_with(&["--security-opt", "seccomp=unconfined"]);
+        assert_eq!(typed.matches("0 0\n").count(), 2, "the test shows nothing: {typed}");
+    }
+});
+
+// R33 (docker issue 10939): the caller's session keyring, for the first process and for one that joins.
+story!(the_session_keyring_is_its_own, [root, user], |brig| {
+    testkit::needs!(c_compiler);
+    let weak = brig.with_seams();
+    let probe =
+        weak.as_user().map_or_else(|| attack::probe().to_owned(), |user| user.install(attack::probe()));
+    let name = format!("canary-{}", std::process::id());
+    // request_key: found only in a keyring that the process possesses.
+    let call = ["sys", "249", "s:user", &format!("s:{name}"), "0", "0"];
+    let keyed = |command: &Command, weaken: &str| {
+        let own: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+        let first = own.iter().position(|word| word.to_string_lossy().contains("/bin/brig"));
+        let mut keyed = weak.other(&probe);
+        keyed.args(["key", &name]).env("BRIG_WEAKEN", weaken);
+        match first {
+            Some(first) => keyed.args(&own[first..]),
+            None => keyed.arg(command.get_program()).args(&own),
+        };
+        testkit::run(&mut keyed)
+    };
+    for (weaken, held) in [("", true), ("keyring", false)] {
+        let arguments = [&["probe"], &call[..]].concat();
+        let ran = bundle(&weak, &arguments);
+        let outcome = keyed(&weak.runtime(&["run", "--bundle", path(&ran), "brig-test-key"]), weaken);
+        assert_eq!(outcome.stdout.starts_with("-1 "), held, "run weakened `{weaken}`: {outcome}");
+        let id = format!("brig-test-joined{weaken}");
+        weak.start(&id, &bundle(&weak, &["sleep", "1000"]));
+        let exec = [&["exec", &id, "probe"], &call[..]].concat();
+        let outcome = keyed(&weak.runtime(&exec), weaken);
+        assert_eq!(outcome.stdout.starts_with("-1 "), held, "exec weakened `{weaken}`: {outcome}");
+        weak.runtime_ok(&["delete", "--force", &id]);
+    }
+    // And the calls themselves are refused by default.
+    attack::image(brig, "keys", &[], attack::install_probe);
+    let arguments = [&["run", "--rm", "keys", "probe"], &call[..]].concat();
+    assert_eq!(brig.ok(&arguments), "-1 1\n");
+});
+
+// R34 (CVE-2021-3602): the caller's environment. Seen to fail with the flag that copies it.
+story!(the_environment_is_clean, [root, user], |brig| {
+    brig.import_busybox();
+    let see = |flags: &[&str]| {
+        let script = "env; tr '\\0' '\\n' < /proc/1/environ";
+        let arguments = [&["run", "--rm"], flags, &["busybox", "sh", "-c", script]].concat();
+        let mut command = brig.command(&arguments);
+        command.env("BRIG_SECRET", "canary").env("HTTPS_PROXY", "http://name:canary@proxy");
+        testkit::run(&mut command).success()
+    };
+    assert!(!see(&[]).contains("canary"));
+    assert!(see(&["--env-host"]).contains("BRIG_SECRET=canary"));
+});
+
+// What tests can weaken is not in the program that people get.
+#[test]
+fn the_product_has_no_seams() {
+    let contains = |program: &Path, text: &str| {
+        fs::read(program).unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap();
+    let products = [testkit::brig().to_owned(), target.join("release/brig")];
+    for text in ["BRIG_WEAKEN", "BRIG_PAUSE_AT", "BRIG_PAUSE_DIR"] {
+        assert!(contains(attack::brig_with_seams(), text), "the test shows nothing");
+        for product in products.iter().filter(|product| product.exists()) {
+            assert!(!contains(product, text), "{} has `{text}`", product.display());
+        }
+    }
+}
