@@ -147,7 +147,8 @@ pub fn build(
     mounts.extend(mounts::requested(options, host, &mut weakenings)?);
     let (masked_paths, readonly_paths) =
         security::kernel_files(options, user_namespace, host, &mut weakenings);
-    let (devices, device_rules) = resources::devices(options, host, &mut weakenings)?;
+    let (devices, device_rules) =
+        resources::devices(options, user_namespace, host, &mut mounts, &mut weakenings)?;
     let mut limits = resources::resources(options, host)?;
     limits.devices = device_rules;
 

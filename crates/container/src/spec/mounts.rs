@@ -14,7 +14,7 @@ use crate::weakening::{WeakeningKind, Weakenings};
 /// Bytes of `/dev/shm` unless a flag says otherwise, as docker has it.
 const SHM_SIZE: i64 = 64 << 20;
 
-fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+pub(crate) fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
     Mount {
         destination: destination.to_owned(),
         kind: Some(kind.to_owned()),

@@ -1,12 +1,13 @@
 //! Cgroup limits, resource limits, devices.
 
 use oci::runtime::{
-    BlockIo, Cpu, Device, DeviceRule, Memory, Pids, Resources, Rlimit, ThrottleDevice, WeightDevice,
+    BlockIo, Cpu, Device, DeviceRule, Memory, Mount, Pids, Resources, Rlimit, ThrottleDevice, WeightDevice,
 };
 
 use crate::error::{Error, Result};
 use crate::host::{DeviceNode, Host};
 use crate::options::Options;
+use crate::spec::mounts;
 use crate::value::device::BlockValue;
 use crate::value::rlimit::UNLIMITED;
 use crate::weakening::{WeakeningKind, Weakenings};
@@ -181,10 +182,13 @@ fn throttles(values: &[BlockValue], host: &Host) -> Result<Vec<ThrottleDevice>> 
 
 /// Devices beyond the runtime's default ones, and the rules that allow only these.
 ///
-/// The runtime makes null, zero, full, random, urandom, tty and the terminal files, and allows them.
+/// The runtime makes null, zero, full, random, urandom, tty and the terminal files, and allows them. A device under
+/// another name than the host's is added to `binds` where nodes cannot be made: in a user namespace.
 pub(crate) fn devices(
     options: &Options,
+    user_namespace: bool,
     host: &Host,
+    binds: &mut Vec<Mount>,
     weakenings: &mut Weakenings,
 ) -> Result<(Vec<Device>, Vec<DeviceRule>)> {
     let rule = |allow, kind: Option<&str>, major, minor, access: &str| DeviceRule {
@@ -214,6 +218,16 @@ pub(crate) fn devices(
         );
         if !host.is_rootless() {
             rules.push(rule(true, Some(&kind), Some(major), Some(minor), &request.access));
+        }
+        // The runtime shows the host's node of the same path where it cannot make one of its own.
+        if user_namespace && request.target != request.source {
+            binds.push(mounts::mount(
+                &request.target,
+                "bind",
+                &request.source,
+                &["bind", "nosuid", "noexec"],
+            ));
+            continue;
         }
         devices.push(Device {
             kind,

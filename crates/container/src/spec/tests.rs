@@ -417,7 +417,7 @@ fn limits_arrive_where_the_kernel_reads_them() {
     limits.device_read_bps = vec![device::parse_bytes("--device-read-bps", "/dev/sda:1m").unwrap()];
     limits.device_write_iops = vec![device::parse_operations("--device-write-iops", "/dev/sda:9").unwrap()];
     limits.cgroup_parent = Some("/mine".into());
-    options.devices = vec![device::parse("/dev/fuse:/dev/f:rw").unwrap()];
+    options.devices = vec![device::parse("/dev/fuse:/dev/fuse:rw").unwrap()];
     options.ulimits = vec![rlimit::parse("nofile=10:20").unwrap(), rlimit::parse("nproc=5").unwrap()];
     let configured = built(&options);
     insta::assert_json_snapshot!(
@@ -430,6 +430,19 @@ fn limits_arrive_where_the_kernel_reads_them() {
         )
     );
     assert_eq!(configured.default_limits, Resources::default());
+}
+
+#[test]
+fn a_device_of_another_name_is_bound_where_nodes_cannot_be_made() {
+    let mut options =
+        Options { devices: vec![device::parse("/dev/fuse:/dev/f:rw").unwrap()], ..Options::default() };
+    for (user, devices, binds) in [(UserNamespace::Default, 0, 1), (UserNamespace::Host, 1, 0)] {
+        options.namespaces.user = user;
+        let configured = built(&options);
+        let mounts = configured.spec.mounts.iter().filter(|mount| mount.destination == "/dev/f").count();
+        assert_eq!((linux(&configured).devices.len(), mounts), (devices, binds), "{devices} devices");
+        assert_eq!(linux(&configured).resources.as_ref().unwrap().devices.len(), 2, "{devices} devices");
+    }
 }
 
 #[test]
