@@ -148,12 +148,12 @@ fn tests(counts: &mut Counts, brig: &Path, skips: &Path) {
     if has_nextest {
         // nextest asks every binary for a list of its tests, which these cannot give.
         let filter: Vec<String> =
-            alone.iter().map(|(name, test)| format!("binary_id({name}::{test})")).collect();
+            alone.iter().map(|(name, test, _)| format!("binary_id({name}::{test})")).collect();
         let filter =
             format!("not ({})", if filter.is_empty() { "none()".to_owned() } else { filter.join(" + ") });
         count(counts, &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "-E", &filter]));
-        for (name, test) in &alone {
-            count(counts, &mut cargo(&["test", "--package", name, "--test", test]));
+        for (name, test, needed) in &alone {
+            count(counts, &mut cargo(&["test", "--package", name, "--test", test, "--features", needed]));
         }
         count(counts, &mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]));
     } else {
@@ -171,18 +171,20 @@ fn count(counts: &mut Counts, command: &mut Command) {
     }
 }
 
-/// Package and name of each test program without a harness. libtest starts threads, and a process with threads must not
+/// Package, name and required features of each test program without a harness. libtest starts threads, and a process with threads must not
 /// fork: such programs run their tests one by one and end with `<name>: <n> tests ran`.
-fn single_threaded() -> Vec<(String, String)> {
+fn single_threaded() -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(crate::root().join("crates")).into_iter().flatten().flatten() {
         let Ok(manifest) = fs::read_to_string(entry.path().join("Cargo.toml")) else { continue };
         for section in manifest.split("\n[[test]]").skip(1) {
             let section = section.split("\n[").next().unwrap_or_default();
             let name = section.lines().find_map(|line| line.strip_prefix("name = "));
+            let needed = section.lines().find_map(|line| line.strip_prefix("required-features = "));
+            let needed = needed.unwrap_or_default().replace(['[', ']', '"', ' '], "");
             if let Some(name) = name.filter(|_| section.contains("harness = false")) {
                 let package = entry.file_name().to_string_lossy().into_owned();
-                found.push((package, name.trim_matches('"').to_owned()));
+                found.push((package, name.trim_matches('"').to_owned(), needed));
             }
         }
     }

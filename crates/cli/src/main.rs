@@ -23,6 +23,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+/// Ends a test build that allocates between clone and exec.
+#[cfg(feature = "test-weaken")]
+#[global_allocator]
+static GUARD: sys::guard::Allocator = sys::guard::Allocator;
+
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();

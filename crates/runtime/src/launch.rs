@@ -141,6 +141,7 @@ fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u6
 }
 
 fn join_and_clone(prepared: &Prepared, flags: u64) -> Result<Cloned, Failure> {
+    sys::guard::forbid();
     // Before anybody inside can look at us.
     child::hide_from_ptrace()?;
     for (namespace, kind) in &prepared.joins {

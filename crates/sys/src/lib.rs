@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fork;
+pub mod guard;
 pub mod mount;
 pub mod namespace;
 pub mod network;

@@ -65,6 +65,7 @@ struct Child<'a> {
 
 /// Runs the plan; never returns.
 pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, origin: Origin) -> ! {
+    sys::guard::forbid();
     let mut child = Child {
         plan,
         prepared,
