@@ -59,8 +59,11 @@ static void look(const char *pid, FILE *found)
 		fprintf(found, "exe %s\n", link);
 	}
 	int file = open(path, O_WRONLY);
-	if (file >= 0 || errno == ETXTBSY)
-		fprintf(found, "writable %s\n", length >= 0 ? link : "?");
+	if (file >= 0 || errno == ETXTBSY) {
+		length = readlink(path, link, sizeof link - 1);
+		link[length > 0 ? length : 0] = 0;
+		fprintf(found, "writable %s\n", link);
+	}
 	if (file >= 0)
 		close(file);
 	snprintf(path, sizeof path, "/proc/%s/fd", pid);
@@ -82,8 +85,12 @@ static void look(const char *pid, FILE *found)
 		/* It may have become the payload meanwhile: only what it is now counts. */
 		snprintf(path, sizeof path, "/proc/%s/exe", pid);
 		length = readlink(path, link, sizeof link - 1);
-		link[length > 0 ? length : 0] = 0;
-		fprintf(found, "traced %s\n", link);
+		if (length < 0)
+			length = snprintf(link, sizeof link, "a process whose program is hidden: %s", strerror(errno));
+		link[length] = 0;
+		/* One that has ended has no program any more. */
+		if (!strstr(link, "No such"))
+			fprintf(found, "traced %s\n", link);
 		ptrace(PTRACE_INTERRUPT, process, 0, 0);
 		waitpid(process, 0, __WALL);
 		ptrace(PTRACE_DETACH, process, 0, 0);
