@@ -8,6 +8,7 @@
 
 mod counts;
 mod floors;
+mod lab;
 mod packages;
 mod test;
 
@@ -17,6 +18,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask <chore>
   test          install what the tests need (as root), run everything that can run, print the counts
   floors        check that every crate depends only on lower floors and that only `sys` is unsafe
+  lab [DIR]     try what people run in containers under the default profile (minutes; needs a Debian mirror)
   bench start   measure how long and how much a container's start takes, against its peers";
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(),
         ["floors"] => report(&floors::faults()),
+        ["lab", rest @ ..] => lab::run(rest),
         ["bench", rest @ ..] => bench(rest),
         _ => {
             eprintln!("{USAGE}");

@@ -99,7 +99,7 @@ fn cargo_program(name: &str) -> Option<PathBuf> {
 }
 
 /// Builds the binary under test and answers where it is.
-fn brig_binary() -> Option<PathBuf> {
+pub(crate) fn brig_binary() -> Option<PathBuf> {
     println!("== build");
     let output = cargo()
         .args(["build", "--package", "cli", "--bin", "brig", "--message-format", "json-render-diagnostics"])
