@@ -25,9 +25,9 @@ mod listener;
 
 mod allow;
 mod create;
-mod legacy;
 mod foreground;
 mod join;
+mod legacy;
 mod lifecycle;
 pub mod state;
 mod subgroup;

@@ -106,8 +106,10 @@ impl<'a> Container<'a> {
 
     fn send(&self, signal: Signal) -> Result<()> {
         let failed = |errno| Error::system("signal", &self.saved.id, errno);
-        let process =
-            rustix::process::pidfd_open(state::pid(self.saved.pid)?, PidfdFlags::empty()).map_err(failed)?;
+        let process = match rustix::process::pidfd_open(state::pid(self.saved.pid)?, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => return Err(self.wrong("signal", Status::Stopped)),
+            result => result.map_err(failed)?,
+        };
         // The pidfd is of this process only if it is still the one that was started.
         if !self.saved.is_alive() {
             return Err(self.wrong("signal", Status::Stopped));

@@ -20,7 +20,7 @@ story!(ids_are_checked, [root, user], |brig| {
         }
     }
     assert_eq!(brig.runtime_containers(), Vec::<String>::new());
-    for id in ["0", "A_b+c-d.e", &"x".repeat(255)] {
+    for id in ["0", "A_b+c-d.e", &"x".repeat(200)] {
         brig.runtime_ok(&["run", "--bundle", path(&bundle), id]);
     }
 });
@@ -42,7 +42,9 @@ story!(a_stopped_container_is_only_deleted, [root, user], |brig| {
     ] {
         assert_ne!(brig.runtime_run(command).code, 0, "{command:?}");
     }
-    brig.runtime_ok(&["kill", "--all", "short", "KILL"]);
+    if brig.is_root() {
+        brig.runtime_ok(&["kill", "--all", "short", "KILL"]);
+    }
     brig.runtime_ok(&["delete", "short"]);
     for command in ["state", "start", "delete", "kill", "pause", "resume", "ps"] {
         let outcome = brig.runtime_run(&[command, "short"]);
@@ -233,7 +235,7 @@ story!(wrong_command_lines_fail, [root], |brig| {
 story!(sockets_of_service_managers_are_passed_on, [root, user], |brig| {
     let bundle = bundle(
         brig,
-        "echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES; cat <&3; ls /proc/$$/fd | tr '\\n' ' '",
+        "echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES; cat <&3; ls /proc/$$/fd >/tmp/open; echo $(cat /tmp/open)",
         |_| {},
     );
     let file = brig.directory().join("socket");

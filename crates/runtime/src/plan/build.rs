@@ -209,9 +209,18 @@ fn check_version(version: &str) -> Result<(), Refusal> {
     let mut parts = version.splitn(3, '.');
     let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok());
     match (number(parts.next()), number(parts.next()), parts.next()) {
-        (Some(1), Some(_), Some(_)) => Ok(()),
+        (Some(1), Some(_), Some(patch)) if is_patch(patch) => Ok(()),
         _ => Err(Refusal::Version(version.escape_default().to_string())),
     }
+}
+
+/// The rest of a semantic version: a number, then perhaps a pre-release or build suffix.
+fn is_patch(text: &str) -> bool {
+    let suffix = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
+    suffix.len() < text.len()
+        && (suffix.is_empty() || suffix.starts_with(['-', '+']))
+        && suffix.bytes().all(plain)
 }
 
 fn check_counts(spec: &Spec, linux: &Linux) -> Result<(), Refusal> {
@@ -272,6 +281,9 @@ fn check_support(linux: &Linux, namespaces: &Namespaces) -> Result<(), Refusal> 
     let mapped = !linux.uid_mappings.is_empty() && !linux.gid_mappings.is_empty();
     let any = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
     let joined = namespaces.owns(NamespaceKind::User) && !namespaces.creates(NamespaceKind::User);
+    if any && !namespaces.owns(NamespaceKind::User) {
+        return Err(Refusal::IdMaps);
+    }
     // Podman gives the maps of a user namespace that it made itself, too: they are not written then.
     if namespaces.creates(NamespaceKind::User) != mapped && !(joined && (mapped || !any)) {
         return Err(Refusal::IdMaps);
@@ -299,7 +311,7 @@ fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
         let mut lines = String::new();
         for (clock, offset) in &linux.time_offsets {
             if clock != "monotonic" && clock != "boottime" {
-                return Err(Refusal::Clock(clock.clone()));
+                return Err(Refusal::Clock(clock.escape_default().to_string()));
             }
             lines.push_str(&format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
         }
@@ -317,7 +329,7 @@ fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
         Some("private" | "rprivate") => MS_PRIVATE,
         // The root mount is changed at the end; until then the host must not see what we do.
         Some("shared" | "rshared" | "unbindable" | "runbindable") => MS_SLAVE,
-        Some(other) => return Err(Refusal::Propagation(other.to_owned())),
+        Some(other) => return Err(Refusal::Propagation(other.escape_default().to_string())),
     };
     plan.steps.push(Step::Propagation(propagation));
     Ok(())
