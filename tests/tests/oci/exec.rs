@@ -51,7 +51,7 @@ story!(a_process_that_joins_has_the_containers_shape, [root, user], |brig| {
             );
             assert_eq!(says(brig, &[], "cmp /proc/1/cgroup /proc/self/cgroup && echo same"), "same");
             assert_eq!(
-                says(brig, &[], "exec 8</proc/self/fd; ls /proc/$$/fd >/tmp/open; echo $(cat /tmp/open)"),
+                says(brig, &[], "exec 8</proc/self/fd; (ls /proc/$$/fd >/tmp/open); echo $(cat /tmp/open)"),
                 "0 1 2 8"
             );
         },
@@ -153,7 +153,7 @@ story!(exec_keeps_listed_descriptors, [root, user], |brig| {
                 "sleeper",
                 "sh",
                 "-c",
-                "cat <&3; ls /proc/$$/fd >/tmp/open; echo $(cat /tmp/open)",
+                "cat <&3; (ls /proc/$$/fd >/tmp/open); echo $(cat /tmp/open)",
             ];
             let text = testkit::run(&mut prepared(brig, &script, &arguments)).success();
             assert_eq!(text.trim(), "3\n0 1 2 3");

@@ -107,12 +107,12 @@ story!(hooks_run_in_their_namespaces, [root, user], |brig| {
     assert_eq!(namespaces(&inner[0].0), payload, "startContainer: {inner:?}");
 });
 
-fn failing(brig: &Brig, kind: &str, hook: Value) -> (testkit::Outcome, Vec<(String, Value)>) {
+fn failing(brig: &Brig, kind: &str, hook: &Value) -> (testkit::Outcome, Vec<(String, Value)>) {
     let log = brig.directory().join("log");
     drop(fs::remove_file(&log));
     let mut bundle = bundle(brig, "sleep 2; echo payload", |_| {});
     bundle.config["hooks"] = json!({ "poststop": [self::hook("poststop", &log, "true")] });
-    bundle.config["hooks"][kind] = json!([hook]);
+    bundle.config["hooks"][kind] = json!([hook.clone()]);
     bundle.write();
     let outcome = brig.runtime_run(&["run", "--bundle", path(&bundle), "hooked"]);
     (outcome, lines(&log))
@@ -123,7 +123,7 @@ story!(a_failing_hook_undoes_the_container, [root, user], |brig| {
         let (outcome, log) = failing(
             brig,
             kind,
-            json!({"path": "/bin/sh", "args": ["sh", "-c", "echo because >&2; exit 3"], "env": ["PATH=/bin"]}),
+            &json!({"path": "/bin/sh", "args": ["sh", "-c", "echo because >&2; exit 3"], "env": ["PATH=/bin"]}),
         );
         assert_eq!(outcome.code, 1, "{kind}: {outcome}");
         assert!(!outcome.stdout.contains("payload"), "{kind}: {outcome}");
@@ -138,7 +138,7 @@ story!(a_hook_is_killed_after_its_time, [root, user], |brig| {
         let (outcome, _) = failing(
             brig,
             kind,
-            json!({"path": "/bin/sh", "args": ["sh", "-c", "sleep 100"], "env": ["PATH=/bin"], "timeout": 1}),
+            &json!({"path": "/bin/sh", "args": ["sh", "-c", "sleep 100"], "env": ["PATH=/bin"], "timeout": 1}),
         );
         assert_eq!(outcome.code, 1, "{kind}: {outcome}");
         assert_eq!(brig.runtime_containers(), Vec::<String>::new(), "{kind}");
@@ -163,7 +163,7 @@ story!(hooks_that_cannot_be, [root, user], |brig| {
             json!({"path": "/bin/true", "timeout": 0}),
             json!({"path": "/bin/true", "timeout": -1}),
         ] {
-            let (outcome, _) = failing(brig, kind, hook.clone());
+            let (outcome, _) = failing(brig, kind, &hook);
             assert_eq!(outcome.code, 1, "{kind} {hook}: {outcome}");
             assert_eq!(brig.runtime_containers(), Vec::<String>::new(), "{kind}");
         }

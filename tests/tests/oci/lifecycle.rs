@@ -235,7 +235,7 @@ story!(wrong_command_lines_fail, [root], |brig| {
 story!(sockets_of_service_managers_are_passed_on, [root, user], |brig| {
     let bundle = bundle(
         brig,
-        "echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES; cat <&3; ls /proc/$$/fd >/tmp/open; echo $(cat /tmp/open)",
+        "echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES; cat <&3; (ls /proc/$$/fd >/tmp/open); echo $(cat /tmp/open)",
         |_| {},
     );
     let file = brig.directory().join("socket");

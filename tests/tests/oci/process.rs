@@ -239,13 +239,13 @@ story!(the_environment_is_only_what_is_given, [root, user], |brig| {
 });
 
 story!(no_descriptor_leaks, [root, user], |brig| {
-    let open = says(brig, "exec 8</proc/self/fd; ls /proc/$$/fd >/tmp/open; echo $(cat /tmp/open)", |_| {});
+    let open = says(brig, "exec 8</proc/self/fd; (ls /proc/$$/fd >/tmp/open); echo $(cat /tmp/open)", |_| {});
     // The shell's own script is its argument: 8 is what it opened itself.
     assert_eq!(open, "0 1 2 8");
 });
 
 story!(listed_descriptors_stay_and_others_do_not, [root, user], |brig| {
-    let bundle = bundle(brig, "cat <&3; cat <&4; ls /proc/$$/fd >/tmp/open; echo $(cat /tmp/open)", |_| {});
+    let bundle = bundle(brig, "cat <&3; cat <&4; (ls /proc/$$/fd >/tmp/open); echo $(cat /tmp/open)", |_| {});
     for (name, text) in [("three", "3\n"), ("four", "4\n")] {
         let file = brig.directory().join(name);
         fs::write(&file, text).unwrap();
