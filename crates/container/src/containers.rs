@@ -83,6 +83,9 @@ pub struct Reserved {
     _alive: Lock,
 }
 
+/// Name of the run-time directory with what the engine makes for `/etc`.
+const ETC: &str = "etc";
+
 fn system(action: &'static str, object: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Error {
     let path = object.into();
     move |source| Error::System { action, path, source }
@@ -144,6 +147,22 @@ impl<'a> Containers<'a> {
     /// [`Error::System`].
     pub fn runtime_directory(&self, name: &str) -> Result<OwnedFd> {
         directory(self.runroot.as_fd(), name)
+    }
+
+    /// Where the files are that the engine makes for a container's `/etc`: they are made anew at each start, so
+    /// they lie with the run-time state.
+    #[must_use]
+    pub fn etc(&self, id: &ContainerId) -> PathBuf {
+        self.run_path.join(ETC).join(id.as_str())
+    }
+
+    /// Makes that directory.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn make_etc(&self, id: &ContainerId) -> Result<OwnedFd> {
+        let all = self.runtime_directory(ETC)?;
+        directory(all.as_fd(), id.as_str())
     }
 
     /// Makes a container's directories under a new id and reserves its name.
@@ -281,6 +300,8 @@ impl<'a> Containers<'a> {
     }
 
     fn remove_files(&self, id: &ContainerId) -> Result<()> {
+        // Before the directory by which a sweep would find them.
+        files::remove_tree(self.runtime_directory(ETC)?, id.as_str())?;
         self.remove_overlay_work(id);
         match (files::remove_tree(&self.containers, id.as_str()), self.store.ownership()) {
             (Ok(_), _) => Ok(()),

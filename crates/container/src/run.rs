@@ -145,7 +145,7 @@ pub fn preview(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
         other => other,
     };
     let directory = site.store.path().join("containers").join(id.as_str());
-    let configured = configure(site, &found, options, ids, &snapshot, &id, &engine_files(&directory))?;
+    let configured = configure(site, &found, options, ids, &snapshot, &id, &engine_files(site, &id))?;
     let layers = Some((snapshot.lower.len(), true));
     let plan = runtime::plan_of(&configured.spec, &bundle(&directory), layers, options.process.init)?;
     Ok(Preview { configured, image_id: found.id.to_string(), plan })
@@ -180,10 +180,13 @@ fn make(
 ) -> Result<(Configured, Option<Claim>)> {
     store::create_upper(reserved.directory.as_fd(), snapshot)?;
     let (ids, claim) = claim(site, options, ids, &reserved.id)?;
-    let files = engine_files(&reserved.path);
+    let files = engine_files(site, &reserved.id);
     let made = configure(site, image, options, ids, snapshot, &reserved.id, &files).and_then(|configured| {
-        write_files(site, options, &configured, reserved.directory.as_fd())?;
-        reserved.write_json("spec.json", &configured.spec)?;
+        write_files(site, options, &configured, site.containers.make_etc(&reserved.id)?.as_fd())?;
+        if !options.remove {
+            // Who goes away has it in the run-time state only: each file on a disk costs its making and removal.
+            reserved.write_json("spec.json", &configured.spec)?;
+        }
         reserved.write_record(&record(name, image, options, &configured, &reserved.id))?;
         Ok(configured)
     });
@@ -246,7 +249,8 @@ fn claims(site: &Site<'_>) -> Result<OwnedFd> {
     site.containers.runtime_directory("ids")
 }
 
-fn engine_files(directory: &Path) -> EngineFiles {
+fn engine_files(site: &Site<'_>, id: &ContainerId) -> EngineFiles {
+    let directory = site.containers.etc(id);
     EngineFiles {
         hosts: directory.join("hosts"),
         host_name: directory.join("hostname"),

@@ -29,6 +29,26 @@ pub(crate) fn maps(
     weakenings: &mut Weakenings,
     protections: &mut Vec<Protection>,
 ) -> Result<Option<Maps>> {
+    let maps = choose(options, user, host, weakenings, protections)?;
+    if host.is_rootless()
+        && let Some(Maps { uids, gids }) = &maps
+        && (uids.to_container(host.uid).is_none() || gids.to_container(host.gid).is_none())
+    {
+        return Err(Error::NotYet {
+            what: format!("a map without your own id (`--userns {}`)", name(&options.namespaces.user)),
+            instead: "your images belong to you: keep your id in the map",
+        });
+    }
+    Ok(maps)
+}
+
+fn choose(
+    options: &Options,
+    user: &Resolved,
+    host: &Host,
+    weakenings: &mut Weakenings,
+    protections: &mut Vec<Protection>,
+) -> Result<Option<Maps>> {
     let request = &options.namespaces;
     if !request.uid_map.is_empty() || !request.gid_map.is_empty() {
         if request.user != UserNamespace::Default {

@@ -383,8 +383,9 @@ fn user_namespaces_of_plain_users_and_of_root() {
         (UserNamespace::Default, true, true),
         (UserNamespace::Host, true, true),
         (UserNamespace::KeepId { uid: None, gid: None }, false, true),
-        (UserNamespace::NoMap, false, true),
-        (UserNamespace::Auto { size: 1024 }, true, true),
+        // A plain user's layers belong to the ids that these leave out.
+        (UserNamespace::NoMap, false, false),
+        (UserNamespace::Auto { size: 1024 }, true, false),
         (UserNamespace::Auto { size: 70_000 }, false, false),
     ];
     for (request, root, user) in rows {

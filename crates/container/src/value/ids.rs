@@ -66,7 +66,7 @@ impl UserNamespace {
             "container" | "ns" => {
                 Err(Error::NotYet { what: format!("--userns {text}"), instead: "use a namespace of its own" })
             }
-            _ => Err(bad("use host, keep-id[:uid=,gid=], auto[:size=] or nomap")),
+            _ => Err(bad("use host, keep-id[:uid=,gid=] or auto[:size=]")),
         }
     }
 }
