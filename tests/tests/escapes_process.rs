@@ -324,3 +324,33 @@ fn the_product_has_no_seams() {
         }
     }
 }
+
+// R1 where the defences above do not reach: who shares our user namespace and may trace can look at any process of
+// ours, so our program is executed from a read-only mount there. Seen to fail before it was: the answer was 0.
+story!(a_tracer_cannot_write_to_our_program, [root], |brig| {
+    testkit::needs!(c_compiler);
+    attack::image(brig, "tracer", &[], attack::install_probe);
+    let flags =
+        ["--userns=host", "--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined", "--init"];
+    // access(path, W_OK): the program is in use yet, so that open(2) would answer ETXTBSY either way.
+    let access = ["probe", "sys", "21", "s:/proc/1/exe", "2"];
+    let outcome = brig.run(&[&["run", "--rm"], &flags[..], &["tracer"], &access].concat());
+    assert_eq!(outcome.success(), "-1 30\n");
+
+    let weak = brig.with_seams();
+    let mut bundle = bundle(&weak, &["sleep", "1000"]);
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SYS_PTRACE"));
+    }
+    bundle.write();
+    weak.start("brig-test-tracer", &bundle);
+    let mut exec = weak.runtime(&["exec", "brig-test-tracer", "true"]);
+    let paused = Paused::at(&mut exec, "execute", &weak.directory().join("pause"));
+    let script = "for p in /proc/[0-9]*; do echo $(readlink $p/exe) $(probe sys 21 s:$p/exe 2); done";
+    let answers = weak.runtime_ok(&["exec", "brig-test-tracer", "sh", "-c", script]);
+    let (code, _, stderr) = paused.go();
+    assert_eq!(code, Some(0), "{stderr}");
+    // The payloads, and the one that is stopped: it is seen, and not writable.
+    let others: Vec<_> = answers.lines().filter(|line| !line.starts_with("/bin/")).collect();
+    assert!(!others.is_empty() && others.iter().all(|line| line.ends_with("-1 30")), "{answers}");
+});

@@ -16,6 +16,7 @@ mod global;
 mod input;
 mod output;
 mod runtime;
+mod sealed;
 mod site;
 mod text;
 

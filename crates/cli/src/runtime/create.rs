@@ -10,6 +10,7 @@ use runtime::{Report, Request};
 
 use super::options::Options;
 use super::{Failed, parse};
+use crate::sealed;
 
 /// Longest `config.json` in bytes.
 const MAX_SPEC: u64 = 32 * 1024 * 1024;
@@ -94,6 +95,9 @@ fn with_request<T>(
 ) -> Result<T, Failed> {
     let bundle = std::path::absolute(&flags.bundle)?;
     let mut spec = read_spec(&bundle)?;
+    if sealed::has_neighbours(&spec) {
+        sealed::run_read_only()?;
+    }
     let listening = listening();
     if let (Some((count, names)), Some(process)) = (&listening, &mut spec.process) {
         process.env.extend([format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()]);

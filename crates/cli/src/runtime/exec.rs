@@ -10,6 +10,7 @@ use runtime::{Container, ExecRequest, Report};
 
 use super::options::Options;
 use super::{Failed, parse};
+use crate::sealed;
 
 /// Longest process file in bytes.
 const MAX_PROCESS: u64 = 16 * 1024 * 1024;
@@ -76,6 +77,9 @@ pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> 
     let flags: Exec = parse("exec", args)?;
     let root = options.root()?;
     let container = Container::load(&root, &flags.container_id)?;
+    if sealed::shares_user_namespace(container.saved().pid) {
+        sealed::run_read_only()?;
+    }
     let process = process_of(&flags, &container)?;
     let request = ExecRequest {
         process,

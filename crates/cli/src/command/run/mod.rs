@@ -12,6 +12,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use container::spec::Configured;
+use container::value::ids::UserNamespace;
 use container::{Containers, Preview, Site};
 
 use self::flags::Flags;
@@ -19,7 +20,7 @@ pub(crate) use self::options::failure;
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;
-use crate::{input, output, site};
+use crate::{input, output, sealed, site};
 
 /// The name in messages.
 const NAME: &str = "brig run";
@@ -28,6 +29,10 @@ const NAME: &str = "brig run";
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let (flags, image, words) = parse(args)?;
     let options = options::options(&flags, words)?;
+    if options.namespaces.user == UserNamespace::Host && !flags.dry_run {
+        sealed::run_read_only()
+            .map_err(|errno| Failure::environment(format!("execute brig from a read-only mount: {errno}")))?;
+    }
     let (store, ids) = site::store(global)?;
     let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
     let binary = input::own_program()?;
