@@ -81,7 +81,7 @@ story!(defaults_are_closed, [root, user], |brig| {
         ("echo 1 > /proc/sys/kernel/panic", "/proc/sys"),
         ("mkdir /sys/new", "/sys"),
         ("mknod /tmp/null c 1 3", "mknod"),
-        ("mount -t tmpfs none /mnt", "mount"),
+        ("mount -t tmpfs none /tmp", "mount"),
         ("unshare -U true", "user namespaces"),
         ("chroot / true", "chroot"),
     ] {
@@ -260,7 +260,8 @@ story!(a_terminal_of_its_own, [root, user], |brig| {
         .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .env("PATH", "/usr/bin:/bin:/usr/sbin");
     let seen = testkit::run(&mut script).success();
-    assert_eq!(seen.lines().next(), Some("/dev/pts/0"), "{seen}");
+    // Warnings about this machine may stand before it, and what `script` makes of the end of its input.
+    assert!(seen.lines().any(|line| line.ends_with("/dev/pts/0")), "{seen}");
 });
 
 story!(a_dry_run_prints_and_does_nothing, [root, user], |brig| {

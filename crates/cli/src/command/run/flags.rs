@@ -124,7 +124,7 @@ pub(super) struct Flags {
     /// Allow a bind mount of a path that opens the host
     #[arg(long, value_name = "PATH", help_heading = "Protection")]
     pub(super) allow_host_path: Vec<String>,
-    /// host, keep-id, auto[:size=N] or nomap
+    /// host, keep-id or auto[:size=N]
     #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
     pub(super) userns: Option<String>,
     /// Map user ids
