@@ -10,14 +10,16 @@ mod mount;
 mod namespace;
 pub mod option;
 pub mod path;
+mod refusal;
 pub mod step;
 pub mod sysctl;
 
 use oci::runtime::{IdMapping, NamespaceKind};
 
-pub use build::{Refusal, build, build_exec};
+pub use build::{build, build_exec};
 pub use namespace::{Namespaces, flag as namespace_flag};
 pub use path::InnerPath;
+pub use refusal::Refusal;
 pub use step::{CapabilitySets, Identity, RootSource, Slot, Step};
 
 /// What the plan must know of the machine and of the caller.
