@@ -137,14 +137,19 @@ assert queue.get() == 1 and seen == [1]'
 ";
 
 const SSHD: &str = r"
-mkdir -p /run/sshd && ssh-keygen -A >/dev/null && /usr/sbin/sshd &&
-bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -n 1 <&3' | grep ^SSH
+mkdir -p /run/sshd && ssh-keygen -A >/dev/null && /usr/sbin/sshd || exit
+n=0; until bash -c 'exec 3<>/dev/tcp/127.0.0.1/22 && head -n 1 <&3' 2>/dev/null | grep ^SSH; do
+    n=$((n + 1)); [ $n -lt 50 ] || exit 1; sleep 0.1
+done
 ";
 
+/// sshd leaves its caller before it listens: the client tries more than once.
 const SSH_LOGIN: &str = r#"
 mkdir -p -m 700 /run/sshd /root/.ssh && cd /root/.ssh && ssh-keygen -A >/dev/null &&
 ssh-keygen -q -N "" -t ed25519 -f id_ed25519 && cp id_ed25519.pub authorized_keys && /usr/sbin/sshd -E /tmp/log || exit
-test "$(ssh -o StrictHostKeyChecking=no root@127.0.0.1 echo in)" = in || { cat /tmp/log; exit 1; }
+n=0; until test "$(ssh -o StrictHostKeyChecking=no root@127.0.0.1 echo in 2>/tmp/client)" = in; do
+    n=$((n + 1)); [ $n -lt 20 ] || { cat /tmp/log /tmp/client; exit 1; }; sleep 0.1
+done
 "#;
 
 /// Numbers are of x86_64.
