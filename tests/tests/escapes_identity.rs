@@ -278,3 +278,29 @@ story!(labels_of_an_image_change_nothing, [root, user], |brig| {
     assert_eq!(planned(&[], "labelled"), planned(&[], "plain"));
     assert_ne!(planned(&["--privileged"], "plain"), planned(&[], "plain"), "the test shows nothing");
 });
+
+// R38 (CVE-2020-14370, CVE-2024-36621): containers that start at once share no environment, name or file.
+story!(containers_that_start_together_are_apart, [root, user], |brig| {
+    brig.import_busybox();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let start = |number: usize| {
+            let script = "echo $SECRET > /mine; sleep 0.2; cat /mine; cat /proc/1/environ | tr '\\0' '\\n' | grep SECRET; ls /proc | grep -c '^[0-9]'";
+            let environment = format!("SECRET=number-{number}");
+            // Two of a kind want one name: one of them gets it.
+            let name = format!("brig-test-name-{}", number / 2);
+            scope.spawn(move || brig.shell(&["-e", &environment, "--name", &name], script))
+        };
+        let running: Vec<_> = (0..12).map(start).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let (ended, refused): (Vec<_>, Vec<_>) =
+        outcomes.into_iter().enumerate().partition(|(_, outcome)| outcome.code == 0);
+    assert!(ended.len() >= 6, "{refused:?}");
+    for (number, outcome) in ended {
+        let expected = format!("number-{number}\nSECRET=number-{number}\n");
+        assert!(outcome.stdout.starts_with(&expected), "{outcome}");
+    }
+    for (number, outcome) in refused {
+        assert!(outcome.stderr.contains(&format!("brig-test-name-{}", number / 2)), "{outcome}");
+    }
+});
