@@ -105,6 +105,17 @@ impl User {
         etc
     }
 
+    /// Lets `/etc/subuid` and `/etc/subgid` hold `text` for the user's commands. Needs [`Need::Root`].
+    ///
+    /// # Panics
+    /// When this process is the user: the host's files are never changed.
+    pub fn set_subids(&self, text: &str) {
+        let etc = self.accounts.as_ref().expect("only root shows a user other files");
+        for name in ["subuid", "subgid"] {
+            fs::write(etc.join(name), text).expect("account file of our own");
+        }
+    }
+
     /// The user's id.
     #[must_use]
     pub fn uid(&self) -> u32 {

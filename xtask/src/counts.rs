@@ -27,8 +27,13 @@ impl Counts {
     ///
     /// What a test program itself calls ignored or skipped is no test: it is the child of one, or filtered out here. A test
     /// that cannot run here says so by `needs!`.
+    ///
+    /// nextest shows what a failed test printed, its `test result:` too: indented, which libtest's own never is.
     pub(crate) fn add_line(&mut self, line: &str) {
         let line = plain(line);
+        if line.starts_with(char::is_whitespace) && line.trim_start().starts_with("test result: ") {
+            return;
+        }
         let line = line.trim();
         if let Some(ran) =
             line.strip_suffix(" tests ran").and_then(|line| line.split_once(": ")?.1.parse::<u32>().ok())
@@ -104,6 +109,7 @@ mod tests {
                 0,
             ),
             ("test result: FAILED. 4 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out", 4, 3, 0),
+            ("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 3 filtered out", 0, 0, 0),
             ("store: 12 tests ran", 12, 0, 0),
             ("the summary: 7 passed", 0, 0, 0),
         ] {
