@@ -1,56 +1,13 @@
 //! Capability names and the set that `--cap-add` and `--cap-drop` make.
 
-use crate::error::{Error, Result};
+use oci::runtime::CAPABILITIES;
 
-/// Every capability of Linux 5.14 to 6.18, in the kernel's order: the position is the number.
-pub const ALL: &[&str] = &[
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
+use crate::error::{Error, Result};
 
 /// What one word of `--cap-add` or `--cap-drop` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// `ALL`.
+    /// `CAPABILITIES`.
     All,
     /// One capability, by its full name.
     One(&'static str),
@@ -65,21 +22,20 @@ pub fn parse(flag: &'static str, text: &str) -> Result<Word> {
     if upper == "ALL" || upper == "CAP_ALL" {
         return Ok(Word::All);
     }
-    let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    ALL.iter()
-        .find(|name| &name[4..] == short)
-        .map(|name| Word::One(name))
+    oci::runtime::capability_name(&upper)
+        .map(Word::One)
         .ok_or_else(|| Error::value(flag, text, "not a capability of Linux, see capabilities(7)"))
 }
 
 /// The set after `--cap-drop` and `--cap-add`, in the kernel's order.
 ///
-/// As docker has it: `--cap-add ALL` starts from all of them, `--cap-drop ALL` from none; single names are
+/// As docker has it: `--cap-add CAPABILITIES` starts from all of them, `--cap-drop CAPABILITIES` from none; single names are
 /// then added and dropped, and a name that is both added and dropped is dropped.
 pub(crate) fn combine(base: &[&str], add: &[Word], drop: &[Word]) -> Vec<&'static str> {
     let add_all = add.contains(&Word::All);
     let drop_all = drop.contains(&Word::All);
-    ALL.iter()
+    CAPABILITIES
+        .iter()
         .copied()
         .filter(|name| {
             let added = add.contains(&Word::One(name));
@@ -150,14 +106,14 @@ mod tests {
         ] {
             assert_eq!(combine(base, &add, &drop), expected);
         }
-        assert_eq!(combine(base, &[Word::All], &[]).len(), ALL.len());
-        assert_eq!(combine(base, &[Word::All], &[one("CAP_SYS_ADMIN")]).len(), ALL.len() - 1);
+        assert_eq!(combine(base, &[Word::All], &[]).len(), CAPABILITIES.len());
+        assert_eq!(combine(base, &[Word::All], &[one("CAP_SYS_ADMIN")]).len(), CAPABILITIES.len() - 1);
     }
 
     #[test]
     fn the_table_is_in_the_kernels_order() {
-        assert_eq!(ALL.len(), 41);
-        assert_eq!(ALL[21], "CAP_SYS_ADMIN");
-        assert_eq!(ALL[40], "CAP_CHECKPOINT_RESTORE");
+        assert_eq!(CAPABILITIES.len(), 41);
+        assert_eq!(CAPABILITIES[21], "CAP_SYS_ADMIN");
+        assert_eq!(CAPABILITIES[40], "CAP_CHECKPOINT_RESTORE");
     }
 }

@@ -25,7 +25,7 @@ pub mod spec;
 pub mod value;
 mod weakening;
 
-pub use capability::{ALL as CAPABILITIES, Word as CapabilityWord, parse as parse_capability};
+pub use capability::{Word as CapabilityWord, parse as parse_capability};
 pub use containers::{Containers, Record, Reserved};
 pub use error::{Error, Result};
 pub use guard::refuse as refuse_host_path;

@@ -3,51 +3,6 @@
 use crate::read;
 use crate::report::{Report, Verdict};
 
-/// Names of capabilities by number, `<linux/capability.h>`, Linux 5.9 and later.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP: what the `standard` profile gives.
 const STANDARD: u64 = 0x1fb;
 
@@ -123,7 +78,9 @@ fn capability_names(set: u64) -> String {
         return format!("all ({set:#x})");
     }
     let names = (0..64_usize).filter(|bit| set >> bit & 1 == 1).map(|bit| {
-        CAPABILITIES.get(bit).map_or_else(|| format!("capability {bit}"), |name| (*name).to_owned())
+        oci::runtime::CAPABILITIES
+            .get(bit)
+            .map_or_else(|| format!("capability {bit}"), |name| name[4..].to_owned())
     });
     names.collect::<Vec<_>>().join(" ")
 }

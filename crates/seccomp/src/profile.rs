@@ -169,11 +169,9 @@ fn touches(filter: &Filter, facts: &Facts) -> Result<bool, Error> {
 }
 
 fn has_capability(name: &str, facts: &Facts) -> Result<bool, Error> {
-    let bit = CAPABILITIES
-        .iter()
-        .position(|known| *known == name)
+    let bit = oci::runtime::capability_bit(name)
         .ok_or_else(|| Error::Field { field: "caps", value: name.to_owned() })?;
-    Ok(facts.capabilities & (1 << bit) != 0)
+    Ok(facts.capabilities & bit != 0)
 }
 
 fn kernel_at_least(text: &str, facts: &Facts) -> Result<bool, Error> {
@@ -239,51 +237,6 @@ const NAMED_ERRNOS: [(&str, u32); 9] = [
 fn limit(what: &'static str, count: usize, limit: usize) -> Result<(), Error> {
     if count > limit { Err(Error::TooMany { what, count, limit }) } else { Ok(()) }
 }
-
-/// Capability names by number (linux/capability.h, Linux 5.9 and later).
-pub(crate) const CAPABILITIES: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
 
 #[cfg(test)]
 mod tests {

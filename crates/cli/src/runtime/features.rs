@@ -78,8 +78,6 @@ pub(super) fn run(_options: &Options, args: Vec<OsString>) -> Result<u8, Failed>
     let mut options: Vec<&str> = MOUNT_OPTIONS.to_vec();
     options.extend(["idmap", "ridmap", "tmpcopyup", "unbindable", "silent"]);
     options.sort_unstable();
-    let capabilities: Vec<String> =
-        runtime::plan::capability::NAMES.iter().map(|name| format!("CAP_{name}")).collect();
     let archs: Vec<&str> = [
         "SCMP_ARCH_AARCH64",
         "SCMP_ARCH_ARM",
@@ -96,7 +94,7 @@ pub(super) fn run(_options: &Options, args: Vec<OsString>) -> Result<u8, Failed>
         "mountOptions": options,
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
-            "capabilities": capabilities,
+            "capabilities": oci::runtime::CAPABILITIES.to_vec(),
             "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
             "seccomp": {
                 "enabled": true,

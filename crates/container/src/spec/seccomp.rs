@@ -4,7 +4,6 @@ use oci::runtime::Seccomp;
 use seccomp::profile::{Facts, resolve};
 use seccomp::standard::{self, NamedSet};
 
-use crate::capability;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::options::{Options, SeccompChoice};
@@ -69,9 +68,5 @@ pub(crate) fn filter(
 
 /// The set as the kernel numbers it.
 fn bits(capabilities: &[String]) -> u64 {
-    capability::ALL
-        .iter()
-        .enumerate()
-        .filter(|(_, name)| capabilities.iter().any(|known| known == *name))
-        .fold(0, |bits, (number, _)| bits | 1 << number)
+    capabilities.iter().filter_map(|name| oci::runtime::capability_bit(name)).fold(0, |bits, bit| bits | bit)
 }

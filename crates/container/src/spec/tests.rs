@@ -7,7 +7,7 @@ use oci::image::Config;
 use oci::runtime::{IdMapping, NamespaceKind, Spec};
 
 use super::*;
-use crate::capability::{self, Word};
+use crate::capability::Word;
 use crate::host::{DeviceNode, Source};
 use crate::value::ids::UserNamespace;
 use crate::value::{device, environment, mount, rlimit, sysctl};
@@ -533,7 +533,7 @@ fn host_namespaces_change_how_proc_and_sys_are_mounted() {
 #[test]
 fn privileged_opens_and_says_so() {
     let configured = built(&Options { privileged: true, ..Options::default() });
-    assert_eq!(caps(&configured).len(), capability::ALL.len());
+    assert_eq!(caps(&configured).len(), oci::runtime::CAPABILITIES.len());
     assert!(linux(&configured).masked_paths.is_empty() && linux(&configured).seccomp.is_none());
     assert!(!process(&configured).no_new_privileges);
     // Still a user namespace: root inside is nobody outside.

@@ -1,5 +1,6 @@
 //! `config.json` of an OCI bundle: runtime-spec 1.3.0, `config.md` and `config-linux.md`.
 
+mod capability;
 mod hooks;
 mod linux;
 mod mount;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use capability::{CAPABILITIES, capability_bit, capability_name};
 pub use hooks::{Hook, Hooks};
 pub use linux::{
     Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, NetDevice, Personality,
