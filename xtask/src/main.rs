@@ -9,6 +9,7 @@
 mod counts;
 mod floors;
 mod lab;
+mod man;
 mod packages;
 mod test;
 
@@ -18,6 +19,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask <chore>
   test          install what the tests need (as root), run everything that can run, print the counts
   floors        check that every crate depends only on lower floors and that only `sys` is unsafe
+  man           write docs/man of what `--help` prints
   lab [DIR]     try what people run in containers under the default profile (minutes; needs a Debian mirror)
   bench start   measure how long and how much a container's start takes, against its peers";
 
@@ -26,7 +28,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test"] => test::run(),
-        ["floors"] => report(&floors::faults()),
+        ["floors"] => {
+            report(&floors::faults().iter().map(|fault| format!("floors: {fault}")).collect::<Vec<_>>())
+        }
+        ["man"] => match man::write(testkit::brig()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&[format!("man: {error}")]),
+        },
         ["lab", rest @ ..] => lab::run(rest),
         ["bench", rest @ ..] => bench(rest),
         _ => {
@@ -38,7 +46,7 @@ fn main() -> ExitCode {
 
 fn report(faults: &[String]) -> ExitCode {
     for fault in faults {
-        eprintln!("floors: {fault}");
+        eprintln!("{fault}");
     }
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -152,7 +152,7 @@ pub(crate) fn platform(text: &str) -> Result<oci::image::Platform, Failure> {
 
 fn help() -> String {
     let mut text = String::from(
-        "Usage: brig [FLAGS] COMMAND\n\nBuilds, stores, runs and audits containers, without a daemon.\n\nCommands:\n",
+        "Usage: brig [FLAGS] COMMAND\n\nStores images and runs containers, without a daemon.\n\nCommands:\n",
     );
     text.push_str(&listing(COMMANDS));
     text.push_str(
