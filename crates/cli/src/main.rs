@@ -3,7 +3,7 @@
 //! One binary with several names. `main` looks at the name it was called by and at the first word before
 //! anything else: an OCI runtime (`brig-runtime`, `brig runtime`), the program of the built-in image
 //! (`hello`), or the command line for people (`brig`). Only the parser of the command in use is built, since
-//! a parser for the whole tree costs four times as much as one (design section 3).
+//! a parser for the whole tree costs four times as much as one.
 //!
 //! Reading the environment, the home directory and the terminal happens here and nowhere below; the
 //! libraries get plain values. No command holds logic that another program could want: that lives in

@@ -3,7 +3,7 @@
 //! `$ROOT/containers/<id>/` holds what outlives a reboot, `$RUN/c/<id>/` is the runtime's record of a process,
 //! `$RUN/alive/<id>` is locked by whoever watches the container. The lock is taken before the directory is made, so a directory whose lock is free has no
 //! watcher; one that was not meant to stay, and whose process is gone, is then removed by the next command
-//! (design section 5). A killed engine leaves nothing else behind.
+//! (`docs/disk-layout.md`). A killed engine leaves nothing else behind.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Our default: runs what people run, with every protection on (design section 4).
+    /// Our default: runs what people run, with every protection on.
     #[default]
     Standard,
     /// Non-root, read-only root, no capability, no network, a short list of system calls.

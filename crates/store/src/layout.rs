@@ -1,4 +1,4 @@
-//! The directory of a store: design section 5, "On disk".
+//! The directory of a store: `docs/disk-layout.md`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
