@@ -47,11 +47,11 @@ pub(crate) fn run() -> ExitCode {
     }
     check(&mut counts, "bans", bans.args(["--", "--deny", "clippy::disallowed_methods"]));
 
-    let built = brig_binary();
+    let built = brig_binary().zip(brig_with_seams());
     counts.check(built.is_some());
-    if let Some(brig) = built {
+    if let Some((brig, seams)) = built {
         let before = Hygiene::capture();
-        tests(&mut counts, &brig, &skips);
+        tests(&mut counts, &brig, &seams, &skips);
         let left = before.left_behind();
         for line in &left {
             println!("left behind: {line}");
@@ -100,9 +100,19 @@ fn cargo_program(name: &str) -> Option<PathBuf> {
 
 /// Builds the binary under test and answers where it is.
 pub(crate) fn brig_binary() -> Option<PathBuf> {
-    println!("== build");
+    build(&["--bin", "brig"])
+}
+
+/// Builds the binary of the attack tests, which can leave defences out, and answers where it is.
+fn brig_with_seams() -> Option<PathBuf> {
+    build(&["--bin", "brig-test", "--features", "test-pauses,test-weaken"])
+}
+
+fn build(what: &[&str]) -> Option<PathBuf> {
+    println!("== build {}", what.join(" "));
     let output = cargo()
-        .args(["build", "--package", "cli", "--bin", "brig", "--message-format", "json-render-diagnostics"])
+        .args(["build", "--package", "cli", "--message-format", "json-render-diagnostics"])
+        .args(what)
         .stderr(Stdio::inherit())
         .output()
         .ok()?;
@@ -121,7 +131,7 @@ fn libseccomp() -> Option<PathBuf> {
     directory.join("libseccomp.a").exists().then_some(directory)
 }
 
-fn tests(counts: &mut Counts, brig: &Path, skips: &Path) {
+fn tests(counts: &mut Counts, brig: &Path, seams: &Path, skips: &Path) {
     let (mut features, libseccomp) = ("files/test-pauses".to_owned(), libseccomp());
     if libseccomp.is_some() {
         features.push_str(",seccomp/oracle");
@@ -137,7 +147,7 @@ fn tests(counts: &mut Counts, brig: &Path, skips: &Path) {
         if words.contains(&"--workspace") {
             command.args(["--features", &features]);
         }
-        command.env("BRIG_BIN", brig).env("BRIG_TEST_SKIPS", skips);
+        command.env("BRIG_BIN", brig).env("BRIG_TEST_BIN", seams).env("BRIG_TEST_SKIPS", skips);
         if let Some(directory) = &libseccomp {
             command.env("LIBSECCOMP_LINK_TYPE", "static").env("LIBSECCOMP_LIB_PATH", directory);
         }
