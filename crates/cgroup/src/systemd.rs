@@ -15,8 +15,20 @@ use crate::{Controllers, Error, Layout, Result, Strictness, Warning};
 
 #[cfg(feature = "systemd")]
 mod bus;
+#[cfg(feature = "systemd")]
+mod connection;
+#[cfg(test)]
+#[cfg(feature = "systemd")]
+mod fake;
+#[cfg(feature = "systemd")]
+mod message;
 mod property;
+#[cfg(test)]
+#[cfg(feature = "systemd")]
+mod real_bus;
 mod unit;
+#[cfg(feature = "systemd")]
+mod wire;
 
 pub(crate) use property::Property;
 use unit::Unit;
