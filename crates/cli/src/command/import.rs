@@ -45,6 +45,11 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     } else {
         let file = File::open(&flags.file)
             .map_err(|error| Failure::user(format!("open `{}`: {error}", flags.file.display())))?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            let directory = flags.file.display();
+            return Err(Failure::user(format!("`{directory}` is a directory, not an archive"))
+                .hint(format!("tar -C {directory} -c . | brig import - {}", flags.name)));
+        }
         Box::new(file)
     };
     let options = ImportOptions {
