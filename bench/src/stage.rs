@@ -5,21 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testkit::{Bundle, TempDir, User, find_program};
+use testkit::{Bundle, CAPABILITIES, TempDir, User, find_program};
 
 use crate::measure::Subject;
 use crate::profile;
 
-const CAPABILITIES: [&str; 8] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-];
 /// What `runc spec` masks and makes read-only.
 const MASKED: [&str; 10] = [
     "/proc/acpi",

@@ -65,17 +65,19 @@ impl Bundle {
     }
 }
 
+/// The capabilities of a bundle, which are those of the `standard` profile.
+pub const CAPABILITIES: [&str; 8] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+];
+
 fn configuration(args: &[&str]) -> Value {
-    let capabilities = json!([
-        "CAP_CHOWN",
-        "CAP_DAC_OVERRIDE",
-        "CAP_FOWNER",
-        "CAP_FSETID",
-        "CAP_KILL",
-        "CAP_SETGID",
-        "CAP_SETUID",
-        "CAP_SETPCAP"
-    ]);
     json!({
         "ociVersion": "1.0.2",
         "process": {
@@ -84,7 +86,7 @@ fn configuration(args: &[&str]) -> Value {
             "args": args,
             "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"],
             "cwd": "/",
-            "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
+            "capabilities": {"bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES},
             "noNewPrivileges": true
         },
         "root": {"path": "rootfs", "readonly": false},

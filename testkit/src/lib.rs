@@ -13,12 +13,12 @@ mod rootfs;
 mod tempdir;
 mod user;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, CAPABILITIES};
 pub use hygiene::Hygiene;
 #[doc(hidden)]
 pub use need::constructors;
 pub use need::{Need, cgroup_v1_mount, cgroup_v2_mount, find_program, needs};
-pub use program::{Outcome, brig, run, run_detached, run_with_input};
+pub use program::{Outcome, brig, build, run, run_detached, run_with_input};
 pub use rootfs::{busybox_rootfs, busybox_tar, tar};
 pub use tempdir::TempDir;
 pub use user::User;

@@ -20,24 +20,29 @@ const HANGS_AFTER: Duration = Duration::from_secs(120);
 #[must_use]
 pub fn brig() -> &'static Path {
     static BRIG: OnceLock<PathBuf> = OnceLock::new();
-    BRIG.get_or_init(|| std::env::var_os("BRIG_BIN").map_or_else(build, PathBuf::from))
+    BRIG.get_or_init(|| std::env::var_os("BRIG_BIN").map_or_else(|| build("brig", ""), PathBuf::from))
 }
 
-/// Builds `brig` with the same target directory and profile as the running test: `<target>/<triple>/<profile>/deps/<test>`.
-fn build() -> PathBuf {
+/// Builds a program of `cli` with the target directory and the profile of the running test, which lies at
+/// `<target>/<triple>/<profile>/deps/<test>`.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn build(program: &str, features: &str) -> PathBuf {
     let test = std::env::current_exe().expect("/proc is mounted");
     let profile = test.parent().and_then(Path::parent).expect("a test lies in `deps`");
     let target = profile.parent().and_then(Path::parent).expect("`<target>/<triple>/<profile>`");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "cli", "--bin", "brig"]).env("CARGO_TARGET_DIR", target);
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command.args(["build", "--quiet", "--package", "cli", "--bin", program, "--features", features]);
+    command.env("CARGO_TARGET_DIR", target).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     if profile.ends_with("release") {
         command.arg("--release");
     }
     let status = command.status().expect("cargo");
-    assert!(status.success(), "cargo build --package cli");
-    profile.join("brig")
+    assert!(status.success(), "cargo build --package cli --bin {program}");
+    profile.join(program)
 }
 
 /// How a command ended and what it wrote.

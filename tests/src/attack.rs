@@ -95,24 +95,10 @@ fn facts(directory: &Path) -> BTreeMap<PathBuf, String> {
 #[must_use]
 pub fn brig_with_seams() -> &'static Path {
     static BRIG: OnceLock<PathBuf> = OnceLock::new();
-    BRIG.get_or_init(|| std::env::var_os("BRIG_TEST_BIN").map_or_else(build, PathBuf::from))
-}
-
-fn build() -> PathBuf {
-    let test = std::env::current_exe().expect("/proc is mounted");
-    let profile = test.parent().and_then(Path::parent).expect("a test lies in `deps`");
-    let target = profile.parent().and_then(Path::parent).expect("`<target>/<triple>/<profile>`");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args(["build", "--quiet", "--package", "cli", "--bin", "brig-test"])
-        .args(["--features", "test-pauses,test-weaken"])
-        .env("CARGO_TARGET_DIR", target)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    if profile.ends_with("release") {
-        command.arg("--release");
-    }
-    assert!(command.status().expect("cargo").success(), "cargo build --package cli --bin brig-test");
-    profile.join("brig-test")
+    BRIG.get_or_init(|| {
+        std::env::var_os("BRIG_TEST_BIN")
+            .map_or_else(|| testkit::build("brig-test", "test-pauses,test-weaken"), PathBuf::from)
+    })
 }
 
 /// A static program that makes hostile calls from inside a container, compiled once per test process. Needs

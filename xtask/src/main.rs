@@ -31,9 +31,10 @@ fn main() -> ExitCode {
         ["floors"] => {
             report(&floors::faults().iter().map(|fault| format!("floors: {fault}")).collect::<Vec<_>>())
         }
-        ["man"] => match man::write(testkit::brig()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report(&[format!("man: {error}")]),
+        ["man"] => match test::brig_binary().map(|brig| man::write(&brig)) {
+            Some(Ok(())) => ExitCode::SUCCESS,
+            Some(Err(error)) => report(&[format!("man: {error}")]),
+            None => ExitCode::FAILURE,
         },
         ["lab", rest @ ..] => lab::run(rest),
         ["bench", rest @ ..] => bench(rest),
