@@ -48,6 +48,18 @@ impl Hygiene {
         }
     }
 
+    /// Waits for adopted processes that ended, as an init does: the first process of a process namespace cannot end
+    /// before somebody has waited for those that were put into it. `except` is waited for by its own parent.
+    pub fn reap_orphans(except: u32) {
+        let ended = children(std::process::id()).into_iter().filter(|pid| *pid != except && has_ended(*pid));
+        for pid in ended.filter_map(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
+            if rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG).is_err() {
+                // Whoever else waits for it was faster.
+                continue;
+            }
+        }
+    }
+
     /// Fails the test when anything of ours is left.
     ///
     /// # Panics

@@ -77,8 +77,25 @@ impl Drop for TempDir {
     }
 }
 
-/// Removes a tree that may hold files of the caller's subordinate ids, which only their namespace's root can remove.
+/// Lets the owner into every directory of a tree, as far as they are the owner's.
+fn open_directories(path: &Path) {
+    if fs::set_permissions(path, fs::Permissions::from_mode(0o700)).is_err() {
+        return;
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_directories(&entry.path());
+        }
+    }
+}
+
+/// Removes a tree that may hold directories without rights, and files of the caller's subordinate ids, which only their
+/// namespace's root can remove.
 fn remove(path: &Path) -> std::io::Result<()> {
+    if fs::remove_dir_all(path).is_ok() {
+        return Ok(());
+    }
+    open_directories(path);
     let Err(error) = fs::remove_dir_all(path) else { return Ok(()) };
     let removed =
         Command::new("unshare").args(["--map-root-user", "--map-auto", "rm", "-rf", "--"]).arg(path).status();
@@ -98,6 +115,7 @@ mod tests {
         let path = directory.path().to_owned();
         fs::create_dir_all(directory.join("a/b")).unwrap();
         fs::write(directory.join("a/b/c"), "c").unwrap();
+        fs::set_permissions(directory.join("a/b"), fs::Permissions::from_mode(0)).unwrap();
         drop(directory);
         assert!(!path.exists());
     }

@@ -4,11 +4,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use testkit::{Hygiene, TempDir, find_program};
 
 use crate::counts::Counts;
 use crate::{cargo, packages};
+
+/// How long an ended orphan may wait for us, and whoever waits for its process namespace to end with it.
+const REAPS_EVERY: Duration = Duration::from_millis(50);
 
 /// Crates that the bans of `clippy.toml` do not hold for, each with its reason.
 const MAY_USE_BANNED: &[(&str, &str)] = &[
@@ -202,7 +208,7 @@ fn single_threaded() -> Vec<(String, String, String)> {
     found
 }
 
-/// Runs a command, passing its output on line by line.
+/// Runs a command, passing its output on line by line, and is the init of what its processes leave behind.
 fn relay(command: &mut Command, mut each: impl FnMut(&str)) -> bool {
     // One pipe for both streams keeps their order.
     let Ok((reader, writer)) = std::io::pipe() else { return false };
@@ -211,13 +217,23 @@ fn relay(command: &mut Command, mut each: impl FnMut(&str)) -> bool {
     let Ok(mut child) = child else { return false };
     // The command holds our two ends of the pipe until it is given others.
     command.stdout(Stdio::null()).stderr(Stdio::null());
+    let id = child.id();
     let mut stdout = std::io::stdout().lock();
-    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
-        each(&line);
-        if writeln!(stdout, "{line}").is_err() {
-            break;
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_done.recv_timeout(REAPS_EVERY) == Err(RecvTimeoutError::Timeout) {
+                Hygiene::reap_orphans(id);
+            }
+        });
+        for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            each(&line);
+            if writeln!(stdout, "{line}").is_err() {
+                break;
+            }
         }
-    }
+        drop(done);
+    });
     child.wait().is_ok_and(|status| status.success())
 }

@@ -154,6 +154,8 @@ fn make(root: BorrowedFd<'_>, path: &Path, last: Last, mode: u32) -> Result<Owne
         }
         let here = parents.last().map_or(root, AsFd::as_fd);
         let wanted = if todo.is_empty() { last } else { Last::Directory };
+        // A file's own mode would not let its owner into the directories above it.
+        let mode = if todo.is_empty() || matches!(last, Last::Directory) { mode } else { 0o755 };
         match enter(here, &name, wanted, mode, path)? {
             Step::Directory(directory) => parents.push(directory),
             Step::File(file) => return Ok(file),
