@@ -47,6 +47,9 @@ pub enum Error {
     /// The id maps.
     #[error(transparent)]
     IdMap(#[from] idmap::Error),
+    /// Layers for a container with a user namespace of its own.
+    #[error("the container's own ids cannot be mapped to the layers: {0}")]
+    IdMappedLayers(Errno),
     /// The cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
@@ -139,6 +142,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::IdMap(_) => Some("`brig doctor` tells what the user namespace lacks".to_owned()),
+            Self::IdMappedLayers(_) => Some(
+                "it takes Linux 5.19 and a store on ext4, xfs, btrfs or tmpfs (Linux 6.3); `--userns=host` does without"
+                    .to_owned(),
+            ),
             Self::Cgroup(error) => error.hint().map(str::to_owned),
             Self::Step { failure, .. } if failure.errno == Errno::PERM => {
                 Some("`brig doctor` tells what this host refuses".to_owned())

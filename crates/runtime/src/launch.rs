@@ -1,12 +1,12 @@
 //! The parent's side of a start: clone, maps, cgroup, limits, late mounts, go.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroup::Cgroup;
 use oci::runtime::NamespaceKind;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+use rustix::mount::OpenTreeFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Rlimit, Signal, WaitOptions};
 use sys::clone::{Cloned, clone3};
@@ -15,6 +15,7 @@ use sys::mount::{Attributes, Reach, set_attributes};
 use crate::child::{self, Failure, Operation, Origin};
 use crate::message::{self, Message};
 use crate::opened::Prepared;
+use crate::overlay::Overlay;
 use crate::plan::Plan;
 use crate::prepare::{LateMount, Ready};
 use crate::{Error, Result};
@@ -113,7 +114,7 @@ pub(crate) fn clone(
                 }
                 Some(Message::Failed { operation, errno, .. }) => Err(Error::Step {
                     step: "join the namespaces".to_owned(),
-                    failure: failure(operation, errno),
+                    failure: Failure::received(operation, errno),
                 }),
                 _ => Err(Error::Died("while it joined the namespaces".to_owned())),
             }
@@ -150,13 +151,6 @@ fn join_and_clone(prepared: &Prepared, flags: u64) -> Result<Cloned, Failure> {
     }
     clone3(flags | sys::clone::flags::PARENT, None)
         .map_err(|errno| Failure { operation: Operation::Clone, errno })
-}
-
-fn failure(operation: u8, errno: i32) -> Failure {
-    Failure {
-        operation: Operation::from_number(operation).unwrap_or(Operation::Synchronise),
-        errno: Errno::from_raw_os_error(errno),
-    }
 }
 
 /// Gives the process its maps, limits and late mounts, and lets it go on.
@@ -262,8 +256,7 @@ fn map_ids(mount: &OwnedFd, namespace: BorrowedFd<'_>, reach: Reach) -> Result<(
 /// An overlay of id-mapped layers (Linux 5.19): the files on disk keep the image's ids, and each container
 /// sees them as its own, without a chown pass.
 ///
-/// The overlay works with the credentials of whoever creates it, so it is created by `owner`, the container's
-/// root: ids that the layers do not map could not make a file in them.
+/// It is created by `owner`, the container's root: ids that the layers do not map could not make a file in them.
 fn overlay(
     lower: &[OwnedFd],
     writable: Option<&OwnedFd>,
@@ -275,51 +268,29 @@ fn overlay(
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         let mount = rustix::mount::open_tree(directory, c"", flags).map_err(failed("clone a layer of"))?;
-        map_ids(&mount, namespace, Reach::One)?;
+        map_ids(&mount, namespace, Reach::One).map_err(|error| match error {
+            Error::System { errno: Errno::INVAL, .. } => Error::IdMappedLayers(Errno::INVAL),
+            error => error,
+        })?;
         Ok::<_, Error>(mount)
     };
-    let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("open"))?;
-    let set = |key: &std::ffi::CStr, layer: &OwnedFd| {
-        match rustix::mount::fsconfig_set_fd(&context, key, layer) {
-            // Before Linux 6.13 a layer is a path.
-            Err(Errno::INVAL) => {
-                let path = format!("/proc/self/fd/{}", layer.as_raw_fd());
-                rustix::mount::fsconfig_set_string(&context, key, path.as_str())
-            }
-            result => result,
-        }
-        .map_err(failed("configure"))
-    };
     // The clones are attached nowhere: they must stay open until the overlay has its own.
-    let mut layers = Vec::with_capacity(lower.len() + 1);
-    for layer in lower {
-        let layer = mapped(layer)?;
-        set(c"lowerdir+", &layer)?;
-        layers.push(layer);
+    let layers = lower.iter().map(mapped).collect::<Result<Vec<_>>>()?;
+    let writable = writable.map(mapped).transpose()?;
+    // Upper and work directory have to be in one mount.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |mount, name| rustix::fs::openat(mount, name, flags, Mode::empty()).map_err(failed("open"));
+    let upper = match &writable {
+        Some(mount) => Some((open(mount, "upper")?, open(mount, "work")?)),
+        None => None,
+    };
+    Overlay {
+        lower: layers.iter().map(AsFd::as_fd),
+        upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
+        user_attributes: false,
+        owner: Some(owner),
     }
-    if let Some(directory) = writable {
-        // Upper and work directory have to be in one mount.
-        let mount = mapped(directory)?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |name| rustix::fs::openat(&mount, name, flags, Mode::empty()).map_err(failed("open"));
-        set(c"upperdir", &open("upper")?)?;
-        set(c"workdir", &open("work")?)?;
-        layers.push(mount);
-    }
-    create_as(owner, || rustix::mount::fsconfig_create(&context)).map_err(failed("create"))?;
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
-        .map_err(failed("mount"))
-}
-
-/// Runs `create` with other file ids and all of one's capabilities.
-fn create_as(owner: (u32, u32), create: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-    let capabilities = rustix::thread::capabilities(None)?;
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    sys::process::set_file_ids(owner.0, owner.1)?;
-    let created = rustix::thread::set_capabilities(None, capabilities).and_then(|()| create());
-    sys::process::set_file_ids(uid, gid)?;
-    rustix::thread::set_capabilities(None, capabilities)?;
-    created
+    .of_detached(layers.iter().chain(&writable).map(AsFd::as_fd))
 }
 
 /// The host's id of the container's root, or of the lowest id that it has.
@@ -356,7 +327,7 @@ pub(crate) fn listen(
             Some(Message::Failed { step, operation, errno }) => {
                 return Err(step_error(plan, step, operation, errno, program));
             }
-            Some(Message::Go | Message::Stage(_)) => {
+            Some(Message::Go | Message::Stage(_) | Message::Mounted) => {
                 return Err(Error::system("understand", "the container's process", Errno::PROTO));
             }
         }
@@ -365,7 +336,7 @@ pub(crate) fn listen(
 
 /// The error that a failed step becomes.
 pub(crate) fn step_error(plan: &Plan, step: u16, operation: u8, errno: i32, program: &str) -> Error {
-    let failure = failure(operation, errno);
+    let failure = Failure::received(operation, errno);
     if failure.operation == Operation::FindProgram {
         return Error::Program { program: program.to_owned(), errno: failure.errno };
     }

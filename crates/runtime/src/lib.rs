@@ -7,6 +7,7 @@
 
 pub mod plan;
 
+mod overlay;
 mod prepare;
 mod seal;
 mod weaken;

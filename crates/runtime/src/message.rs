@@ -19,6 +19,8 @@ pub enum Message {
     Go,
     /// To the parent, from a stage that joined namespaces: the pid of the process it made.
     Stage(i32),
+    /// To the parent, from a process that mounts layers: this is the overlay.
+    Mounted,
     /// To the parent: run the hooks of the runtime namespace, then say `Go`.
     RuntimeHooks,
     /// To the parent: this is the master of the terminal.
@@ -51,6 +53,7 @@ impl Message {
             Self::Listener => (5, 0, 0, 0),
             Self::Ready => (6, 0, 0, 0),
             Self::Failed { step, operation, errno } => (7, operation, step, errno),
+            Self::Mounted => (8, 0, 0, 0),
         };
         bytes[0] = kind;
         bytes[1] = operation;
@@ -70,6 +73,7 @@ impl Message {
             5 => Self::Listener,
             6 => Self::Ready,
             7 => Self::Failed { step, operation: bytes[1], errno: number },
+            8 => Self::Mounted,
             _ => return None,
         })
     }
@@ -143,6 +147,7 @@ mod tests {
         let all = [
             Message::Go,
             Message::Stage(12345),
+            Message::Mounted,
             Message::RuntimeHooks,
             Message::Terminal,
             Message::Listener,

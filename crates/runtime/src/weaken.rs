@@ -25,6 +25,8 @@ pub(crate) enum Defence {
     Groups = 128,
     /// The session keyring is the container's own.
     Keyring = 256,
+    /// No defence: overlays get their layers as descriptors. Without it they are mounted as before Linux 6.13.
+    LayerDescriptors = 512,
 }
 
 /// Whether a test left the defence out.
@@ -66,6 +68,7 @@ pub(crate) fn prepare() {
             "procfs" => Defence::Procfs,
             "groups" => Defence::Groups,
             "keyring" => Defence::Keyring,
+            "layer-descriptors" => Defence::LayerDescriptors,
             other => panic!("`BRIG_WEAKEN` names the unknown defence `{other}`"),
         };
         bits | defence as u32

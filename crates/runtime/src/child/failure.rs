@@ -25,6 +25,7 @@ pub enum Operation {
     CloneTree,
     OpenFileSystem,
     Configure,
+    NameLayers,
     CreateFileSystem,
     MakeMount,
     Attributes,
@@ -92,6 +93,9 @@ impl Operation {
             Self::CloneTree => "clone the source's mount",
             Self::OpenFileSystem => "open the file system type",
             Self::Configure => "configure the file system",
+            Self::NameLayers => {
+                "name the layers in one page of options, which holds some 220 before Linux 6.13"
+            }
             Self::CreateFileSystem => "create the file system",
             Self::MakeMount => "make the mount",
             Self::Attributes => "set mount attributes",
@@ -153,6 +157,7 @@ const ALL: [Operation; Operation::LAST as usize] = {
         CloneTree,
         OpenFileSystem,
         Configure,
+        NameLayers,
         CreateFileSystem,
         MakeMount,
         Attributes,
@@ -199,6 +204,16 @@ pub struct Failure {
     pub operation: Operation,
     /// The answer.
     pub errno: Errno,
+}
+
+impl Failure {
+    /// One that came over a socket.
+    pub(crate) fn received(operation: u8, errno: i32) -> Self {
+        Self {
+            operation: Operation::from_number(operation).unwrap_or(Operation::Synchronise),
+            errno: Errno::from_raw_os_error(errno),
+        }
+    }
 }
 
 /// Result of a step.

@@ -172,7 +172,7 @@ pub(super) fn own_file<'b>(file: &CStr, buffer: &'b mut [u8]) -> Outcome<&'b CSt
 }
 
 /// Writes `prefix`, a number and `suffix` to a buffer as a C string.
-pub(super) fn format_path<'b>(
+pub(crate) fn format_path<'b>(
     prefix: &[u8],
     number: u32,
     suffix: &[u8],

@@ -21,6 +21,7 @@ use sys::mount::attribute;
 
 pub(crate) use failure::During;
 pub use failure::{Failure, Operation, Outcome};
+pub(crate) use identity::format_path;
 
 use crate::message::{self, MAX_DESCRIPTORS, Message};
 use crate::opened::Prepared;

@@ -1,7 +1,7 @@
 //! Mounts, devices, masks and links inside the root, by descriptor only.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
 use rustix::io::Errno;
@@ -495,9 +495,4 @@ fn write_all(file: &OwnedFd, value: &[u8]) -> Outcome {
     } else {
         Err(Failure { operation: Operation::WriteKernelFile, errno: Errno::IO })
     }
-}
-
-/// `/proc/self/fd/<number>` in a buffer.
-pub(super) fn descriptor_path<'b>(descriptor: BorrowedFd<'_>, buffer: &'b mut [u8]) -> Outcome<&'b CStr> {
-    identity::format_path(b"/proc/self/fd/", descriptor.as_raw_fd().unsigned_abs(), b"", buffer)
 }

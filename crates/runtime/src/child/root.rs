@@ -5,16 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags};
+use rustix::mount::{MoveMountFlags, UnmountFlags};
 use sys::mount::{Attributes, Reach, set_attributes};
 
 use super::failure::{During, Failure, Operation, Outcome};
 use super::{Child, mount};
 use crate::opened::Opened;
+use crate::overlay::{self, MAX_LAYERS, Overlay};
 use crate::plan::{RootSource, Slot};
-
-/// Longest `/proc/self/fd/<number>` with its NUL.
-const DESCRIPTOR_PATH: usize = 32;
 
 pub(super) fn change_propagation(path: &CStr, kind: u64) -> Outcome {
     set_attributes(CWD, path, Reach::Tree, &Attributes::propagation(kind)).during(Operation::Propagation)
@@ -46,33 +44,25 @@ impl Child<'_> {
 
     /// Mounts the layers here, in the container's own user namespace (Linux 5.11).
     fn overlay(&self, lower: &[Slot], upper: Option<(Slot, Slot)>) -> Outcome<OwnedFd> {
-        let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)
-            .during(Operation::OpenFileSystem)?;
-        let set = |key: &CStr, slot: Slot| {
-            let layer = self.reopen(slot)?;
-            match rustix::mount::fsconfig_set_fd(&context, key, &layer) {
-                // Before Linux 6.13 a layer is a path.
-                Err(Errno::INVAL) => {
-                    let mut buffer = [0; DESCRIPTOR_PATH];
-                    let path = mount::descriptor_path(layer.as_fd(), &mut buffer)?;
-                    rustix::mount::fsconfig_set_string(&context, key, path).during(Operation::Configure)
-                }
-                result => result.during(Operation::Configure),
-            }
+        let mut layers = [const { None }; MAX_LAYERS];
+        let places = layers.get_mut(..lower.len()).ok_or(Errno::TOOBIG).during(Operation::NameLayers)?;
+        for (place, slot) in places.iter_mut().zip(lower) {
+            *place = Some(self.reopen(*slot)?);
+        }
+        let upper = match upper {
+            Some((upper, work)) => Some((self.reopen(upper)?, self.reopen(work)?)),
+            None => None,
         };
-        for slot in lower {
-            set(c"lowerdir+", *slot)?;
+        let overlay = Overlay {
+            lower: layers.iter().flatten().map(AsFd::as_fd),
+            upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
+            user_attributes: true,
+            owner: None,
+        };
+        match overlay.by_descriptors() {
+            Err(failure) if overlay::wants_paths(failure) => overlay.by_paths(),
+            mounted => mounted,
         }
-        if let Some((upper, work)) = upper {
-            set(c"upperdir", upper)?;
-            set(c"workdir", work)?;
-        }
-        rustix::mount::fsconfig_set_flag(&context, c"userxattr").during(Operation::Configure)?;
-        // The container is thrown away after a crash: no layer needs to be on disk before it ends. With
-        // `volatile` the kernel would refuse to mount the layer again after a crash, so a restart could not.
-        rustix::mount::fsconfig_create(&context).during(Operation::CreateFileSystem)?;
-        rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
-            .during(Operation::MakeMount)
     }
 
     /// The same inode as the parent opened, in this process's own mount namespace.
