@@ -115,7 +115,7 @@ mod tests {
         let path = directory.path().to_owned();
         fs::create_dir_all(directory.join("a/b")).unwrap();
         fs::write(directory.join("a/b/c"), "c").unwrap();
-        fs::set_permissions(directory.join("a/b"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(directory.join("a/b"), fs::Permissions::from_mode(0o0)).unwrap();
         drop(directory);
         assert!(!path.exists());
     }
