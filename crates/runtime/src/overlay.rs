@@ -136,7 +136,10 @@ impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
     pub(crate) fn of_detached(&self, mounts: impl Iterator<Item = BorrowedFd<'a>>) -> Result<OwnedFd> {
         let mounted = match self.by_descriptors() {
             Err(failure) if wants_paths(failure) => match self.in_own_namespace(mounts)? {
-                Err(Failure { operation: Operation::CreateFileSystem, errno: Errno::INVAL }) => {
+                // Other things are EINVAL too: the kernel's log tells.
+                Err(Failure { operation: Operation::CreateFileSystem, errno: Errno::INVAL })
+                    if !maps_layers(&rustix::system::uname().release().to_string_lossy()) =>
+                {
                     return Err(Error::IdMappedLayers(Errno::INVAL));
                 }
                 mounted => mounted,
@@ -188,6 +191,15 @@ fn attach<'a>(mut mounts: impl Iterator<Item = BorrowedFd<'a>>) -> Outcome {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         rustix::mount::move_mount(mount, c"", CWD, c"/", flags).during(Operation::Attach)
     })
+}
+
+/// Whether overlays of a kernel with this release take layers with an id map: from Linux 5.19 on.
+fn maps_layers(release: &str) -> bool {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 19),
+        _ => true,
+    }
 }
 
 /// Whether a kernel said by this that it wants paths: no descriptors (`EOPNOTSUPP` of 6.1), none of `O_PATH` (`EBADF`
@@ -244,6 +256,19 @@ mod tests {
         let refused = Failure { operation: Operation::NameLayers, errno: Errno::TOOBIG };
         assert_eq!(length(most + 1), Err(refused));
         assert_eq!(length(MAX_LAYERS), Err(refused));
+    }
+
+    #[test]
+    fn releases_that_map_layers() {
+        for (release, expected) in [
+            ("5.14.0-503.el9.x86_64", false),
+            ("5.15.0-25-generic", false),
+            ("5.19.0", true),
+            ("6.1.0-56-cloud-amd64", true),
+            ("none", true),
+        ] {
+            assert_eq!(maps_layers(release), expected, "{release}");
+        }
     }
 
     #[test]
