@@ -30,11 +30,10 @@ pub(super) fn findings(host: &Host) -> Vec<Finding> {
 
 fn version(release: &str) -> Finding {
     const NAME: &str = "kernel";
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse);
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+    let Some(numbers) = numbers(release) else {
         return Finding::weaker(NAME, format!("version `{release}` cannot be read"), None);
     };
-    if (major, minor) < FLOOR {
+    if numbers < FLOOR {
         let detail = format!("{release} is older than {}.{}", FLOOR.0, FLOOR.1);
         return Finding::unavailable(
             NAME,
@@ -43,6 +42,12 @@ fn version(release: &str) -> Finding {
         );
     }
     Finding::applied(NAME, release)
+}
+
+/// The first two numbers of a release.
+pub(super) fn numbers(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// Calls that are tried with arguments that do nothing.

@@ -10,11 +10,13 @@ use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, mount, mou
 use sys::fork::Exit;
 use sys::mount::{Attributes, Reach, set_attributes};
 
-use super::{Finding, Host};
+use super::{Finding, Host, kernel};
 use crate::report::errno_name;
 
 /// Room for a few images, in bytes.
 const ROOM: u64 = 2 << 30;
+/// The first Linux whose overlays take layers with an id map.
+const OVERLAY_OF_MAPPED_LAYERS: (u32, u32) = (5, 19);
 
 pub(super) fn findings(host: &Host) -> Vec<Finding> {
     let mut findings = vec![room(host), overlay(host)];
@@ -140,7 +142,17 @@ fn id_mapped(host: &Host) -> Finding {
     const NAME: &str = "id-mapped mounts";
     let directory = existing(&host.store);
     let place = directory.display().to_string();
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
     match try_id_mapped(&directory) {
+        Ok(()) if kernel::numbers(&release).is_some_and(|numbers| numbers < OVERLAY_OF_MAPPED_LAYERS) => {
+            Finding::weaker(
+                NAME,
+                format!(
+                    "overlays take them since Linux 5.19, not {release}: containers of root need `--userns=host`"
+                ),
+                None,
+            )
+        }
         Ok(()) => Finding::applied(NAME, format!("the file system of `{place}` takes them")),
         Err(None) => {
             Finding::weaker(NAME, "not tried: this process has threads or may not make namespaces", None)
@@ -148,7 +160,7 @@ fn id_mapped(host: &Host) -> Finding {
         Err(Some(errno)) => Finding::weaker(
             NAME,
             format!(
-                "{} from the file system of `{place}`: containers share the user namespace of the host",
+                "{} from the file system of `{place}`: containers of root need `--userns=host`",
                 errno_name(errno)
             ),
             Some("move the store to ext4, xfs, btrfs, f2fs or tmpfs: brig --root DIR".to_owned()),
