@@ -3,6 +3,7 @@
 
 use std::io::{Read, Seek};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 use oci::runtime::{Seccomp, SeccompArg};
@@ -46,12 +47,17 @@ fn compare(arg: &SeccompArg) -> ScmpArgCompare {
     ScmpArgCompare::new(arg.index, op, value)
 }
 
+/// libseccomp asks the kernel at its first use and keeps the answers in globals that no lock guards: two tests of one
+/// process may not begin together.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// What runc does with a profile, up to its ENOSYS stub.
 pub(crate) fn libseccomp_program(
     profile: &Seccomp,
     native: Arch,
     foreign: Action,
 ) -> Option<Vec<Instruction>> {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let default = action(&profile.default_action, profile.default_errno_ret);
     let mut filter = ScmpFilterContext::new(default).unwrap();
     filter
