@@ -334,7 +334,9 @@ impl<'a> Containers<'a> {
         let work =
             open(self.containers.as_fd(), id.as_str()).and_then(|container| open(container.as_fd(), "work"));
         if let Ok(work) = work {
-            rustix::fs::unlinkat(&work, "work", AtFlags::REMOVEDIR).ok();
+            // A volatile overlay leaves a mark inside.
+            rustix::fs::chmodat(&work, "work", Mode::RWXU, AtFlags::empty()).ok();
+            files::remove_tree(&work, "work").ok();
         }
     }
 

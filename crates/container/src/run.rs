@@ -342,7 +342,11 @@ impl Ready {
             spec: configured.spec,
             bundle: &bundle(&reserved.path),
             root: site.containers.states(),
-            layers: Some(runtime::Layers { lower: snapshot.lower, writable: Some(writable) }),
+            layers: Some(runtime::Layers {
+                lower: snapshot.lower,
+                writable: Some(writable),
+                ephemeral: remove,
+            }),
             cgroup: runtime::CgroupOptions::for_caller(),
             default_resources: Some(&configured.default_limits),
             require_defaults: require_all,

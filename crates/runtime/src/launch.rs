@@ -242,7 +242,9 @@ fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>, owner: (u32, u32))
                 map_ids(&mount, namespace.as_fd(), if recursive { Reach::Tree } else { Reach::One })?;
                 Ok(mount)
             }
-            LateMount::Overlay { lower, upper } => overlay(&lower, upper.as_ref(), namespace.as_fd(), owner),
+            LateMount::Overlay { lower, upper, ephemeral } => {
+                overlay(&lower, upper.as_ref(), ephemeral, namespace.as_fd(), owner)
+            }
         })
         .collect()
 }
@@ -260,6 +262,7 @@ fn map_ids(mount: &OwnedFd, namespace: BorrowedFd<'_>, reach: Reach) -> Result<(
 fn overlay(
     lower: &[OwnedFd],
     writable: Option<&OwnedFd>,
+    ephemeral: bool,
     namespace: BorrowedFd<'_>,
     owner: (u32, u32),
 ) -> Result<OwnedFd> {
@@ -288,6 +291,7 @@ fn overlay(
         lower: layers.iter().map(AsFd::as_fd),
         upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
         user_attributes: false,
+        ephemeral,
         owner: Some(owner),
     }
     .of_detached(layers.iter().chain(&writable).map(AsFd::as_fd))

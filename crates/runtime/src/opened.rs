@@ -76,6 +76,11 @@ pub struct Prepared {
     pub preserved: u32,
     /// Path of the console, where the plan makes a terminal.
     pub console: crate::plan::InnerPath,
+    /// Whether the writable layer is thrown away with the container.
+    pub ephemeral: bool,
+    /// Whether layers keep the overlay's attributes as `user.*`: those of a plain user's store, where root's has
+    /// `trusted.*`.
+    pub user_attributes: bool,
     /// Files of the container's v1 cgroups that the child writes itself into: a move by another process costs
     /// milliseconds (the kernel waits for a grace period), this one microseconds.
     pub cgroup_files: Vec<OwnedFd>,

@@ -39,6 +39,9 @@ pub(crate) struct Overlay<'a, L> {
     pub upper: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// Keep the overlay's attributes where a user namespace may write them (Linux 5.11).
     pub user_attributes: bool,
+    /// Whether the upper layer is thrown away with the container. Without `volatile` (Linux 5.10) the kernel writes
+    /// the whole file system below to the disk when the overlay goes; with it, it refuses to mount the layer again.
+    pub ephemeral: bool,
     /// Ids of the files that the overlay makes for itself, where those are not the caller's.
     pub owner: Option<(u32, u32)>,
 }
@@ -64,8 +67,9 @@ impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
         if self.user_attributes {
             rustix::mount::fsconfig_set_flag(&context, c"userxattr").during(Operation::Configure)?;
         }
-        // The container is thrown away after a crash: no layer needs to be on disk before it ends. With
-        // `volatile` the kernel would refuse to mount the layer again after a crash, so a restart could not.
+        if self.ephemeral && self.upper.is_some() {
+            rustix::mount::fsconfig_set_flag(&context, c"volatile").during(Operation::Configure)?;
+        }
         self.as_owner(|| rustix::mount::fsconfig_create(&context)).during(Operation::CreateFileSystem)?;
         rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
             .during(Operation::MakeMount)
@@ -112,6 +116,9 @@ impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
         }
         if self.user_attributes {
             push(b",userxattr")?;
+        }
+        if self.ephemeral && self.upper.is_some() {
+            push(b",volatile")?;
         }
         CStr::from_bytes_until_nul(page).map_err(|_| Errno::TOOBIG).during(Operation::NameLayers)
     }
@@ -235,7 +242,8 @@ mod tests {
             (vec![base], None, false, format!("lowerdir={}", path(base))),
         ];
         for (lower, upper, user_attributes, expected) in rows {
-            let overlay = Overlay { lower: lower.into_iter(), upper, user_attributes, owner: None };
+            let overlay =
+                Overlay { lower: lower.into_iter(), upper, user_attributes, ephemeral: false, owner: None };
             assert_eq!(overlay.options(&mut [0; PAGE]).unwrap().to_str(), Ok(expected.as_str()));
         }
     }
@@ -245,7 +253,8 @@ mod tests {
         let file = File::open("/").unwrap();
         let length = |count| {
             let lower = std::iter::repeat_n(file.as_fd(), count);
-            let overlay = Overlay { lower, upper: None, user_attributes: false, owner: None };
+            let overlay =
+                Overlay { lower, upper: None, user_attributes: false, ephemeral: true, owner: None };
             overlay.options(&mut [0; PAGE]).map(|options| options.count_bytes())
         };
         let each = format!("/proc/self/fd/{}:", file.as_raw_fd()).len();

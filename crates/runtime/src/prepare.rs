@@ -24,7 +24,7 @@ pub(crate) enum LateMount {
     /// A cloned tree.
     Tree { mount: OwnedFd, recursive: bool },
     /// The root: layers and the directory with `upper` and `work`.
-    Overlay { lower: Vec<OwnedFd>, upper: Option<OwnedFd> },
+    Overlay { lower: Vec<OwnedFd>, upper: Option<OwnedFd>, ephemeral: bool },
 }
 
 /// Layers of a root file system, as descriptors.
@@ -34,6 +34,8 @@ pub struct Layers {
     pub lower: Vec<OwnedFd>,
     /// The directory that holds `upper` and `work`; none for a root that is not written to.
     pub writable: Option<OwnedFd>,
+    /// Whether the writable layer is thrown away with the container, so that nothing of it has to reach the disk.
+    pub ephemeral: bool,
 }
 
 /// What the caller hands over beside the spec.
@@ -63,12 +65,13 @@ pub(crate) fn prepare(
     let mut late = Vec::new();
     let mut layers = given.layers;
     if matches!(root, RootKind::Overlay { late: true, .. })
-        && let Some(Layers { lower, writable }) = layers.take()
+        && let Some(Layers { lower, writable, ephemeral }) = layers.take()
     {
-        late.push(LateMount::Overlay { lower, upper: writable });
+        late.push(LateMount::Overlay { lower, upper: writable, ephemeral });
     }
+    let ephemeral = layers.as_ref().is_some_and(|layers| layers.ephemeral);
     let mut given_descriptors = match layers {
-        Some(Layers { lower, writable }) => with_upper(lower, writable)?,
+        Some(Layers { lower, writable, .. }) => with_upper(lower, writable)?,
         None => Vec::new(),
     };
     let mut sources = Vec::with_capacity(plan.sources.len());
@@ -109,6 +112,8 @@ pub(crate) fn prepare(
         start_state: None,
         start: given.start,
         preserved: given.preserved,
+        ephemeral,
+        user_attributes: !rustix::process::geteuid().is_root(),
         cgroup_files: Vec::new(),
         joins: open_namespaces(plan)?,
         pauses: files::pause::Points::prepare(),

@@ -56,7 +56,8 @@ impl Child<'_> {
         let overlay = Overlay {
             lower: layers.iter().flatten().map(AsFd::as_fd),
             upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
-            user_attributes: true,
+            user_attributes: self.prepared.user_attributes,
+            ephemeral: self.prepared.ephemeral,
             owner: None,
         };
         match overlay.by_descriptors() {
