@@ -9,7 +9,7 @@ use oci::runtime::{Hook, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::{Error, Result};
 
@@ -44,6 +44,8 @@ fn run_one(kind: &'static str, hook: &Hook, state: &State) -> Result<()> {
     let said = rustix::io::fcntl_dupfd_cloexec(&output, 3).map_err(|errno| failed(errno.to_string()))?;
     // What the caller left open is for the payload at most, and that has its copies by now.
     sys::exec::close_on_exec_from(3).map_err(|errno| failed(errno.to_string()))?;
+    // A group of its own, so that a shell's children end with it.
+    command.process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::from(said));
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -59,7 +61,9 @@ fn run_one(kind: &'static str, hook: &Hook, state: &State) -> Result<()> {
         && !ends_within(&child, seconds).map_err(|errno| failed(errno.to_string()))?
     {
         // It may end just now: then there is nothing to kill, and wait reaps it all the same.
-        drop(child.kill());
+        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+            rustix::process::kill_process_group(group, Signal::KILL).ok();
+        }
         child.wait().map_err(|error| failed(error.to_string()))?;
         return Err(failed(format!("it took longer than {seconds} s and was killed")));
     }

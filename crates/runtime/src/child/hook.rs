@@ -41,6 +41,8 @@ impl Child<'_> {
     /// Executes the hook with the state on its standard input; comes back only with a failure.
     fn become_hook(&self, hook: &PreparedHook, state: Option<&OwnedFd>) -> Failure {
         let prepare = || {
+            // A group of its own, so that a shell's children end with it.
+            rustix::process::setpgid(None, None).during(Operation::Hook)?;
             if let Some(state) = state {
                 rustix::fs::seek(state, SeekFrom::Start(0)).during(Operation::Hook)?;
                 sys::exec::replace_stream(state.as_fd(), 0).during(Operation::Hook)?;
@@ -65,7 +67,10 @@ fn wait(pid: Pid, timeout: Option<i64>) -> Outcome {
         let mut waited = [PollFd::new(&process, PollFlags::IN)];
         let limit = Timespec { tv_sec: seconds.max(1), tv_nsec: 0 };
         if poll(&mut waited, Some(&limit)).during(Operation::Hook)? == 0 {
-            rustix::process::kill_process(pid, Signal::KILL).during(Operation::Hook)?;
+            // After so long it has its group; if not, it has no children either.
+            if rustix::process::kill_process_group(pid, Signal::KILL).is_err() {
+                rustix::process::kill_process(pid, Signal::KILL).during(Operation::Hook)?;
+            }
             rustix::process::waitpid(Some(pid), WaitOptions::empty()).during(Operation::Hook)?;
             return Err(Failure { operation: Operation::Hook, errno: Errno::TIMEDOUT });
         }
