@@ -1,6 +1,7 @@
 //! What is measured for one person: their root file system, bundles, images, and the command line of each subject.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -188,6 +189,20 @@ impl Stage {
         }
     }
 
+    /// Ends what a peer leaves running: rootless podman keeps a process that holds its user namespace. The user was
+    /// made for this run, so every process of his is one of it.
+    fn end_processes(&self) {
+        let Some(user) = &self.user else { return };
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let is_his = entry.metadata().is_ok_and(|metadata| metadata.uid() == user.uid());
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(pid) = pid.filter(|_| is_his).and_then(rustix::process::Pid::from_raw) {
+                // It may have ended by itself.
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+        }
+    }
+
     /// Runs what comes before the measurement; a failure shows when the subject is first started.
     fn prepare(&self, line: &[&str]) {
         let mut command = self.command(line[0]);
@@ -210,4 +225,10 @@ impl Stage {
 fn peer_profile() -> Option<Value> {
     let text = fs::read_to_string("/usr/share/containers/seccomp.json").ok()?;
     serde_json::from_str(&text).ok()
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.end_processes();
+    }
 }
