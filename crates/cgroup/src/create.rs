@@ -162,12 +162,8 @@ fn make_member(
     let root = Directory::open_mount(&hierarchy.mount, hierarchy.version)?.ok_or(Errno::NODEV)?;
     let base = if request.rootless { delegated(&root, hierarchy.own.as_deref()) } else { "" };
     let path = path.below(base);
-    let (made_below, existed) = make_path(&root, &path)?;
-    let kept = match request.path {
-        Some(_) => made_below,
-        // `brig` is ours whoever made it: the last container that leaves removes it.
-        None => base.split('/').filter(|component| !component.is_empty()).count(),
-    };
+    // Directories that were there before stay when the container goes.
+    let (kept, existed) = make_path(&root, &path)?;
     let directory = root.open(&path)?;
     let identity = directory.identity()?;
     let member = Member {

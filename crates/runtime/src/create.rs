@@ -106,7 +106,6 @@ pub struct Report {
 struct Made {
     plan: Plan,
     saved: Saved,
-    directory: OwnedFd,
     cgroup: Option<Cgroup>,
     launched: Launched,
     answers: Answers,
@@ -157,7 +156,7 @@ pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) 
     let (_, pidfd) = made.launched.release();
     let exit = foreground::wait(pidfd.as_fd(), signals.as_fd(), master, interactive)?;
     if !keep {
-        report.warnings.extend(crate::lifecycle::tear_down(root, &made.saved, &made.directory)?);
+        report.warnings.extend(crate::lifecycle::tear_down(root, &made.saved)?);
     }
     Ok(exit)
 }
@@ -173,7 +172,7 @@ fn make(request: Request<'_>, mode: Purpose, report: &mut Report) -> Result<Made
     let directory = request.root.reserve(request.id)?;
     let (root, id) = (request.root, request.id);
     let (mut cgroup, mut begun) = (None, None);
-    make_in(request, mode, directory, &mut cgroup, &mut begun, report)
+    make_in(request, mode, &directory, &mut cgroup, &mut begun, report)
         .inspect_err(|_| undo(root, id, cgroup.as_ref(), begun.as_ref()))
 }
 
@@ -210,7 +209,7 @@ fn check_terminal(request: &Request<'_>, mode: Purpose) -> Result<()> {
 fn make_in(
     mut request: Request<'_>,
     mode: Purpose,
-    directory: OwnedFd,
+    directory: &OwnedFd,
     made_cgroup: &mut Option<Cgroup>,
     begun: &mut Option<Saved>,
     report: &mut Report,
@@ -245,7 +244,7 @@ fn make_in(
     let plan = plan::build(spec, &facts)?;
     report.warnings.extend(plan.warnings.iter().cloned());
     let filter = filter_of(spec, request.filter_cache, report)?;
-    let start = if mode == Purpose::Create { Some(make_gate(&directory)?) } else { None };
+    let start = if mode == Purpose::Create { Some(make_gate(directory)?) } else { None };
     // An engine that hands layers over knows its image's accounts.
     let home = match &request.layers {
         Some(_) => None,
@@ -276,7 +275,7 @@ fn make_in(
         *made_cgroup = Some(make_cgroup(&layout, &request, Some(saved.pid), report)?);
     }
     saved.cgroup = made_cgroup.as_ref().map(Cgroup::to_saved);
-    saved.write(&directory)?;
+    saved.write(directory)?;
     *begun = Some(saved.clone());
     write_states(&ready, &saved)?;
     // Descriptors that the child has as well: while this process held the write end open, `start` would
@@ -289,7 +288,7 @@ fn make_in(
         listener::hand_over(spec, &saved.to_oci(Status::Creating), found)?;
     }
     let cgroup = made_cgroup.as_ref().map(|cgroup| Cgroup::from_saved(&cgroup.to_saved())).transpose()?;
-    Ok(Made { plan, saved, directory, cgroup, launched, answers })
+    Ok(Made { plan, saved, cgroup, launched, answers })
 }
 
 /// The root directory of a bundle on the host.

@@ -132,7 +132,7 @@ fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u6
         Err(failure) => {
             let message = Message::Failed {
                 step: 0,
-                operation: failure.operation as u8,
+                operation: failure.operation.number(),
                 errno: failure.errno.raw_os_error(),
             };
             message::send(socket, message, &[]).ok();

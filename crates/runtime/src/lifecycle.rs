@@ -150,7 +150,7 @@ impl<'a> Container<'a> {
             _ if force => self.end()?,
             status => return Err(self.wrong("delete", status)),
         }
-        tear_down(self.root, &self.saved, &self.directory)
+        tear_down(self.root, &self.saved)
     }
 
     /// Kills and waits until the first process is gone.
@@ -235,7 +235,7 @@ pub fn status_name(status: Status) -> &'static str {
 }
 
 /// Removes cgroup and state of a stopped container, runs its poststop hooks.
-pub(crate) fn tear_down(root: &StateRoot, saved: &Saved, _directory: &OwnedFd) -> Result<Vec<String>> {
+pub(crate) fn tear_down(root: &StateRoot, saved: &Saved) -> Result<Vec<String>> {
     if let Some(cgroup) = saved.open_cgroup()? {
         // Without a pid namespace of its own the container leaves processes behind.
         if !cgroup.is_empty().unwrap_or(true) {

@@ -167,7 +167,7 @@ impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
             let sent = match attach(mounts).and_then(|()| self.by_paths()) {
                 Ok(mount) => message::send(theirs.as_fd(), Message::Mounted, &[mount.as_fd()]),
                 Err(Failure { operation, errno }) => {
-                    let (operation, errno) = (operation as u8, errno.raw_os_error());
+                    let (operation, errno) = (operation.number(), errno.raw_os_error());
                     message::send(theirs.as_fd(), Message::Failed { step: 0, operation, errno }, &[])
                 }
             };

@@ -2,200 +2,98 @@
 
 use rustix::io::Errno;
 
-/// What the child was doing when the kernel refused. Numbers travel over the socket.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each name is the text that `text` gives for it")]
-pub enum Operation {
-    Clone = 1,
-    Join,
-    Synchronise,
-    JoinCgroup,
-    SetIds,
-    Session,
-    Unshare,
-    Loopback,
-    Keyring,
-    Propagation,
-    OpenRoot,
-    OpenDestination,
-    MakeDestination,
-    OpenSource,
-    ChangedSource,
-    CloneTree,
-    OpenFileSystem,
-    Configure,
-    NameLayers,
-    CreateFileSystem,
-    MakeMount,
-    Attributes,
-    IdMap,
-    Attach,
-    NotProcfs,
-    CopyUp,
-    MakeNode,
-    NodeOwner,
-    Link,
-    OpenTerminal,
-    SendTerminal,
-    TakeTerminal,
-    Pivot,
-    Detach,
-    ChangeRoot,
-    Name,
-    OpenKernelFile,
-    WriteKernelFile,
-    VerifyKernelFile,
-    Mask,
-    Schedule,
-    Groups,
-    BoundingSet,
-    Capabilities,
-    AmbientSet,
-    WorkingDirectory,
-    OutsideRoot,
-    NoNewPrivileges,
-    Filter,
-    SendListener,
-    Hook,
-    FindProgram,
-    Signals,
-    Descriptors,
-    Execute,
+/// One table of names and texts: the number that travels is the position, from 1.
+macro_rules! operations {
+    ($($name:ident = $text:literal,)*) => {
+        /// What the child was doing when the kernel refused. Numbers travel over the socket.
+        #[repr(u8)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Operation {
+            $(#[doc = $text] $name,)*
+        }
+
+        const ALL: &[Operation] = &[$(Operation::$name),*];
+
+        impl Operation {
+            /// A phrase for an error message.
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    Clone = "make the process",
+    Join = "join a namespace",
+    Synchronise = "wait for the parent",
+    JoinCgroup = "join the cgroup",
+    SetIds = "set ids",
+    Session = "start a session",
+    Unshare = "make a namespace",
+    Loopback = "bring up the loopback device",
+    Keyring = "join a new session keyring",
+    Propagation = "change propagation",
+    OpenRoot = "open the root",
+    OpenDestination = "open the destination inside the root",
+    MakeDestination = "make the destination inside the root",
+    OpenSource = "open the source",
+    ChangedSource = "open the source, which changed meanwhile",
+    CloneTree = "clone the source's mount",
+    OpenFileSystem = "open the file system type",
+    Configure = "configure the file system",
+    NameLayers = "name the layers in one page of options, which holds some 220 before Linux 6.13",
+    CreateFileSystem = "create the file system",
+    MakeMount = "make the mount",
+    Attributes = "set mount attributes",
+    IdMap = "map ids of the mount",
+    Attach = "attach the mount",
+    NotProcfs = "check that it is a procfs",
+    CopyUp = "copy the directory up",
+    MakeNode = "make the node",
+    NodeOwner = "set owner and mode of the node",
+    Link = "make the link",
+    OpenTerminal = "open a terminal",
+    SendTerminal = "send the terminal",
+    TakeTerminal = "take the terminal",
+    Pivot = "pivot_root",
+    Detach = "detach the old root",
+    ChangeRoot = "change to the root",
+    Name = "set the name",
+    OpenKernelFile = "open the kernel's file",
+    WriteKernelFile = "write the kernel's file",
+    VerifyKernelFile = "read back what was written",
+    Mask = "mask",
+    Schedule = "set the attribute",
+    Groups = "set supplementary groups",
+    BoundingSet = "drop from the bounding set",
+    Capabilities = "set capabilities",
+    AmbientSet = "raise an ambient capability",
+    WorkingDirectory = "enter the directory",
+    OutsideRoot = "check that the directory is inside the root",
+    NoNewPrivileges = "set no_new_privs",
+    Filter = "install the filter",
+    SendListener = "send the notify descriptor",
+    Hook = "run a hook",
+    FindProgram = "find an executable file",
+    Signals = "reset signals",
+    Descriptors = "close descriptors on exec",
+    Execute = "execve",
 }
 
 impl Operation {
-    const LAST: u8 = Self::Execute as u8;
+    /// The number that travels over the socket; 0 is none.
+    pub const fn number(self) -> u8 {
+        self as u8 + 1
+    }
 
     /// The operation of a number that came over the socket.
     pub fn from_number(number: u8) -> Option<Self> {
         ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
-
-    /// A phrase for an error message.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Clone => "make the process",
-            Self::Join => "join a namespace",
-            Self::Synchronise => "wait for the parent",
-            Self::JoinCgroup => "join the cgroup",
-            Self::SetIds => "set ids",
-            Self::Session => "start a session",
-            Self::Unshare => "make a namespace",
-            Self::Loopback => "bring up the loopback device",
-            Self::Keyring => "join a new session keyring",
-            Self::Propagation => "change propagation",
-            Self::OpenRoot => "open the root",
-            Self::OpenDestination => "open the destination inside the root",
-            Self::MakeDestination => "make the destination inside the root",
-            Self::OpenSource => "open the source",
-            Self::ChangedSource => "open the source, which changed meanwhile",
-            Self::CloneTree => "clone the source's mount",
-            Self::OpenFileSystem => "open the file system type",
-            Self::Configure => "configure the file system",
-            Self::NameLayers => {
-                "name the layers in one page of options, which holds some 220 before Linux 6.13"
-            }
-            Self::CreateFileSystem => "create the file system",
-            Self::MakeMount => "make the mount",
-            Self::Attributes => "set mount attributes",
-            Self::IdMap => "map ids of the mount",
-            Self::Attach => "attach the mount",
-            Self::NotProcfs => "check that it is a procfs",
-            Self::CopyUp => "copy the directory up",
-            Self::MakeNode => "make the node",
-            Self::NodeOwner => "set owner and mode of the node",
-            Self::Link => "make the link",
-            Self::OpenTerminal => "open a terminal",
-            Self::SendTerminal => "send the terminal",
-            Self::TakeTerminal => "take the terminal",
-            Self::Pivot => "pivot_root",
-            Self::Detach => "detach the old root",
-            Self::ChangeRoot => "change to the root",
-            Self::Name => "set the name",
-            Self::OpenKernelFile => "open the kernel's file",
-            Self::WriteKernelFile => "write the kernel's file",
-            Self::VerifyKernelFile => "read back what was written",
-            Self::Mask => "mask",
-            Self::Schedule => "set the attribute",
-            Self::Groups => "set supplementary groups",
-            Self::BoundingSet => "drop from the bounding set",
-            Self::Capabilities => "set capabilities",
-            Self::AmbientSet => "raise an ambient capability",
-            Self::WorkingDirectory => "enter the directory",
-            Self::OutsideRoot => "check that the directory is inside the root",
-            Self::NoNewPrivileges => "set no_new_privs",
-            Self::Filter => "install the filter",
-            Self::SendListener => "send the notify descriptor",
-            Self::Hook => "run a hook",
-            Self::FindProgram => "find an executable file",
-            Self::Signals => "reset signals",
-            Self::Descriptors => "close descriptors on exec",
-            Self::Execute => "execve",
-        }
-    }
 }
-
-const ALL: [Operation; Operation::LAST as usize] = {
-    use Operation::*;
-    [
-        Clone,
-        Join,
-        Synchronise,
-        JoinCgroup,
-        SetIds,
-        Session,
-        Unshare,
-        Loopback,
-        Keyring,
-        Propagation,
-        OpenRoot,
-        OpenDestination,
-        MakeDestination,
-        OpenSource,
-        ChangedSource,
-        CloneTree,
-        OpenFileSystem,
-        Configure,
-        NameLayers,
-        CreateFileSystem,
-        MakeMount,
-        Attributes,
-        IdMap,
-        Attach,
-        NotProcfs,
-        CopyUp,
-        MakeNode,
-        NodeOwner,
-        Link,
-        OpenTerminal,
-        SendTerminal,
-        TakeTerminal,
-        Pivot,
-        Detach,
-        ChangeRoot,
-        Name,
-        OpenKernelFile,
-        WriteKernelFile,
-        VerifyKernelFile,
-        Mask,
-        Schedule,
-        Groups,
-        BoundingSet,
-        Capabilities,
-        AmbientSet,
-        WorkingDirectory,
-        OutsideRoot,
-        NoNewPrivileges,
-        Filter,
-        SendListener,
-        Hook,
-        FindProgram,
-        Signals,
-        Descriptors,
-        Execute,
-    ]
-};
 
 /// An operation that failed, with the kernel's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,9 +135,10 @@ mod tests {
 
     #[test]
     fn numbers_come_back() {
-        for number in 1..=Operation::LAST {
-            assert_eq!(Operation::from_number(number).map(|operation| operation as u8), Some(number));
+        for operation in ALL {
+            assert_eq!(Operation::from_number(operation.number()), Some(*operation));
         }
+        assert_eq!(ALL.first().map(|operation| operation.number()), Some(1));
         assert_eq!(Operation::from_number(0), None);
         assert_eq!(Operation::from_number(255), None);
     }

@@ -237,7 +237,7 @@ impl Child<'_> {
     fn report(&self, step: usize, failure: Failure) {
         let message = Message::Failed {
             step: u16::try_from(step).unwrap_or(u16::MAX),
-            operation: failure.operation as u8,
+            operation: failure.operation.number(),
             errno: failure.errno.raw_os_error(),
         };
         // Nobody is left to tell that telling failed.
