@@ -17,6 +17,8 @@ pub enum Need {
     User,
     /// This program in `PATH` (or in one of the system's program directories).
     Program(&'static str),
+    /// This program, in a version whose `--version` has this word: a control that is known to be vulnerable.
+    Version(&'static str, &'static str),
     /// At least this kernel, major and minor.
     Kernel(u32, u32),
     /// A cgroup v2 hierarchy, pure or beside v1.
@@ -67,6 +69,10 @@ pub mod constructors {
     #[must_use]
     pub const fn program(name: &'static str) -> Need {
         Need::Program(name)
+    }
+    #[must_use]
+    pub const fn version(name: &'static str, version: &'static str) -> Need {
+        Need::Version(name, version)
     }
     #[must_use]
     pub const fn kernel(major: u32, minor: u32) -> Need {
@@ -133,6 +139,7 @@ impl fmt::Display for Need {
             Self::Unprivileged => write!(out, "an unprivileged caller"),
             Self::User => write!(out, "an unprivileged user to act as"),
             Self::Program(name) => write!(out, "program {name}"),
+            Self::Version(name, version) => write!(out, "{name} {version}"),
             Self::Kernel(major, minor) => write!(out, "kernel {major}.{minor}"),
             Self::CgroupV2 => write!(out, "cgroup v2"),
             Self::CgroupV2Controller(name) => write!(out, "cgroup v2 controller {name}"),
@@ -160,6 +167,13 @@ impl Need {
             Self::Unprivileged => !rustix::process::geteuid().is_root(),
             Self::User => Self::Unprivileged.is_met() || find_program("setpriv").is_some(),
             Self::Program(name) => find_program(name).is_some(),
+            Self::Version(name, version) => find_program(name).is_some_and(|program| {
+                let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+                let text = output.map(|output| output.stdout).unwrap_or_default();
+                String::from_utf8_lossy(&text)
+                    .split_whitespace()
+                    .any(|word| word.split('+').next() == Some(version))
+            }),
             Self::Kernel(major, minor) => kernel_version() >= (major, minor),
             Self::CgroupV2 => cgroup_v2_mount().is_some(),
             Self::CgroupV2Controller(name) => cgroup_v2_mount().is_some_and(|mount| {

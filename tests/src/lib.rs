@@ -6,6 +6,7 @@
 
 pub mod attack;
 mod brig;
+pub mod escape;
 
 pub use brig::Brig;
 

@@ -1,0 +1,40 @@
+//! Every published class of container escapes as a test that is first seen to succeed on something vulnerable: one
+//! file for each row of `docs/escapes.md`, which `cargo xtask escapes` writes.
+//!
+//! A row has parts that the product withstands and controls (`tests::escape`). Canaries and controls live in
+//! directories of the part's own.
+#![expect(clippy::unwrap_used, reason = "a part that cannot go on fails")]
+
+mod bundles;
+mod trees;
+
+mod r11;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A row that no `mod` names would be forgotten in silence, and one that returns early would look held.
+#[test]
+fn every_row_is_here_and_none_skips_by_itself() {
+    let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/escapes"));
+    let main = include_str!("main.rs");
+    let mut ids = BTreeSet::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let is_row = name.len() == 3 && name[1..].bytes().all(|byte| byte.is_ascii_digit());
+        if !is_row {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let id = format!("{}{}", name[..1].to_uppercase(), name[1..].trim_start_matches('0'));
+        assert!(main.contains(&format!("\nmod {name};")), "{name} is not named in main.rs");
+        assert!(text.contains(&format!("id: \"{id}\"")), "{name} is not the row {id}");
+        assert!(!text.contains("needs!("), "{name}: say `needs [...]` of the part");
+        assert!(text.contains("held!("), "{name} has no part");
+        assert!(text.contains("control!("), "{name} has no control");
+        ids.insert(id);
+    }
+    assert!(!ids.is_empty());
+}
