@@ -172,7 +172,8 @@ pub fn part(
     record.result = (if target.is_some() { "shown" } else { "held" }).to_owned();
 }
 
-/// One line of `BRIG_ESCAPES` for each part, written when it ends, however it ends.
+/// Two lines of `BRIG_ESCAPES` for each part: one when it starts, so that a part that is killed is not forgotten, and
+/// one when it ends, however it ends. The last one counts.
 struct Record {
     line: Value,
     start: Instant,
@@ -187,18 +188,25 @@ impl Record {
             "part": test.rsplit("::").next(), "who": who.name(), "target": target.map(|target| target.to_string()),
         });
         let result = if target.is_some() { "not shown" } else { "BROKEN" };
-        Self { line, start: Instant::now(), result: result.to_owned() }
+        let record = Self { line, start: Instant::now(), result: result.to_owned() };
+        record.write();
+        record
+    }
+
+    fn write(&self) {
+        let Some(path) = std::env::var_os("BRIG_ESCAPES") else { return };
+        let mut line = self.line.clone();
+        line["result"] = json!(self.result);
+        line["seconds"] = json!(self.start.elapsed().as_secs_f64());
+        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("BRIG_ESCAPES");
+        // One write each: the tests are processes of their own and share the file.
+        file.write_all(format!("{line}\n").as_bytes()).expect("BRIG_ESCAPES");
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let Some(path) = std::env::var_os("BRIG_ESCAPES") else { return };
-        self.line["result"] = json!(self.result);
-        self.line["seconds"] = json!(self.start.elapsed().as_secs_f64());
-        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("BRIG_ESCAPES");
-        // One write each: the tests are processes of their own and share the file.
-        file.write_all(format!("{}\n", self.line).as_bytes()).expect("BRIG_ESCAPES");
+        self.write();
     }
 }
 

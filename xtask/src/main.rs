@@ -7,10 +7,12 @@
 )]
 
 mod counts;
+mod escapes;
 mod floors;
 mod lab;
 mod man;
 mod packages;
+mod record;
 mod test;
 
 use std::path::Path;
@@ -18,6 +20,7 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask <chore>
   test          install what the tests need (as root), run everything that can run, print the counts
+  escapes [NAME...]  attack the core by every published class of escapes, and write docs/escapes.md
   floors        check that every crate depends only on lower floors and that only `sys` is unsafe
   man           write docs/man of what `--help` prints
   lab [DIR]     try what people run in containers under the default profile (minutes; needs a Debian mirror)
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test"] => test::run(),
+        ["escapes", rest @ ..] => escapes::run(rest),
         ["floors"] => {
             report(&floors::faults().iter().map(|fault| format!("floors: {fault}")).collect::<Vec<_>>())
         }

@@ -110,7 +110,7 @@ pub(crate) fn brig_binary() -> Option<PathBuf> {
 }
 
 /// Builds the binary of the attack tests, which can leave defences out, and answers where it is.
-fn brig_with_seams() -> Option<PathBuf> {
+pub(crate) fn brig_with_seams() -> Option<PathBuf> {
     build(&["--bin", "brig-test", "--features", "test-pauses,test-weaken"])
 }
 
