@@ -8,6 +8,7 @@
 mod bundles;
 mod trees;
 
+mod m08;
 mod r11;
 
 use std::collections::BTreeSet;

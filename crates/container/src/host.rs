@@ -42,6 +42,8 @@ pub struct Source {
     pub resolved: PathBuf,
     /// Whether it is a directory.
     pub directory: bool,
+    /// Device and inode number: what the path must still lead to when it is mounted.
+    pub identity: (u64, u64),
 }
 
 /// A device node of the host.
@@ -195,7 +197,11 @@ pub fn resolve(path: &str) -> Result<Source> {
     if !resolved.is_absolute() || stat.st_nlink == 0 {
         return Err(fail(Errno::NOENT));
     }
-    Ok(Source { resolved, directory: FileType::from_raw_mode(stat.st_mode) == FileType::Directory })
+    Ok(Source {
+        resolved,
+        directory: FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+        identity: (stat.st_dev, stat.st_ino),
+    })
 }
 
 fn device(path: &str) -> Result<DeviceNode> {

@@ -347,6 +347,7 @@ impl Ready {
                 writable: Some(writable),
                 ephemeral: remove,
             }),
+            checked_sources: configured.checked_sources,
             cgroup: runtime::CgroupOptions::for_caller(),
             default_resources: Some(&configured.default_limits),
             require_defaults: require_all,

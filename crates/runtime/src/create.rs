@@ -59,6 +59,8 @@ pub struct Request<'a> {
     pub root: &'a StateRoot,
     /// Its root file system as layers, in place of the spec's directory.
     pub layers: Option<Layers>,
+    /// Sources of bind mounts whose paths the caller looked at before: they must still lead to the same files.
+    pub checked_sources: Vec<CheckedSource>,
     /// Its cgroup.
     pub cgroup: CgroupOptions,
     /// Limits that were not asked for: where they cannot be applied there is a warning only.
@@ -83,6 +85,17 @@ pub struct Request<'a> {
     pub init: bool,
     /// Whether the standard input is relayed to a terminal.
     pub interactive: bool,
+}
+
+/// What a path of the host led to when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedSource {
+    /// The path, as the spec's mount has it.
+    pub path: String,
+    /// Its device number, as `stat(2)` has it.
+    pub device: u64,
+    /// Its inode number.
+    pub inode: u64,
 }
 
 /// Who is told a warning as soon as it is known.
@@ -251,7 +264,8 @@ fn make_in(
         None => home::missing(process, &root_path(spec, request.bundle)),
     };
     let preserved = request.preserve_descriptors;
-    let given = Given { layers: request.layers.take(), start, preserved, home };
+    let checked_sources = std::mem::take(&mut request.checked_sources);
+    let given = Given { layers: request.layers.take(), start, preserved, home, checked_sources };
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
     prepare_hooks(spec, &mut ready)?;

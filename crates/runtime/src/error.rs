@@ -59,6 +59,14 @@ pub enum Error {
     /// A file.
     #[error(transparent)]
     Files(files::Error),
+    /// The source of a bind mount is not what the caller looked at.
+    #[error(
+        "`{path}` was replaced while the container was made: somebody else can write to a directory above it"
+    )]
+    SourceReplaced {
+        /// The path.
+        path: String,
+    },
     /// A system call.
     #[error("{action} {object}: {errno}")]
     System {

@@ -71,7 +71,7 @@ pub fn exec_in(
     // What is odd about the filter was said by `create`. Engines hand our standard error on as the payload's.
     let filter = create::filter_of(&saved.spec, None, &mut Report::default())?;
     let home = home::missing(&request.process, &create::root_path(&saved.spec, &saved.bundle));
-    let given = Given { layers: None, start: None, preserved: request.preserve_descriptors, home };
+    let given = Given { preserved: request.preserve_descriptors, home, ..Given::default() };
     let mut ready = prepare::prepare(&plan, &facts.root, &request.process, filter, given)?;
     ready.prepared.joins = namespaces_of(saved.pid)?;
     if !saved.is_alive() {

@@ -36,7 +36,7 @@ mod subgroup;
 mod error;
 pub mod facts;
 
-pub use create::{Announce, CgroupOptions, Report, Request, create, plan_of, run};
+pub use create::{Announce, CgroupOptions, CheckedSource, Report, Request, create, plan_of, run};
 pub use error::{Error, Result};
 pub use foreground::Exit;
 pub use join::{ExecRequest, exec, exec_in};

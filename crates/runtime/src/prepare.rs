@@ -9,8 +9,10 @@ use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use sys::mount::{Attributes, Reach, set_attributes};
 
+use crate::create::CheckedSource;
 use crate::opened::{Filter, Opened, Prepared, PreparedHook, StartGate};
 use crate::plan::{IdMap, InnerPath, Plan, RootKind, Source};
+use crate::weaken::Defence;
 use crate::{Error, Result, seal, weaken};
 
 /// Where programs are searched when the environment has no `PATH`.
@@ -46,6 +48,7 @@ pub(crate) struct Given {
     pub preserved: u32,
     /// What the environment lacks.
     pub home: Option<String>,
+    pub checked_sources: Vec<CheckedSource>,
 }
 
 /// Everything for the child and what the parent adds after clone.
@@ -77,9 +80,10 @@ pub(crate) fn prepare(
     let mut sources = Vec::with_capacity(plan.sources.len());
     for source in &plan.sources {
         let opened = match source {
-            Source::Root(path) => open_tree(path, true, true)?,
+            Source::Root(path) => open_tree(path)?,
             Source::Bind { path, recursive, id_map } => {
-                open_bind(path, *recursive, id_map.as_ref(), &mut late)?
+                let handle = open_source(path, &given.checked_sources)?;
+                bind(handle, path, *recursive, id_map.as_ref(), &mut late)?
             }
             Source::Device { path, kind, number } => open_device(path, *kind, *number)?,
             Source::Given(index) if given_descriptors.len() > *index => {
@@ -160,15 +164,12 @@ fn stat(handle: &OwnedFd, what: &str) -> Result<Stat> {
     rustix::fs::fstat(handle).map_err(|errno| Error::system("stat", what, errno))
 }
 
-/// Opens a path and clones its mount; where that is not allowed the child will.
-fn open_tree(path: &str, recursive: bool, directory: bool) -> Result<Opened> {
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    if directory {
-        flags |= OFlags::DIRECTORY;
-    }
+/// Opens the root directory and clones its mounts; where that is not allowed the child will.
+fn open_tree(path: &str) -> Result<Opened> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle =
         rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| Error::system("open", path, errno))?;
-    clone_handle(handle, path, recursive)
+    clone_handle(handle, path, true)
 }
 
 fn clone_handle(handle: OwnedFd, path: &str, recursive: bool) -> Result<Opened> {
@@ -190,13 +191,27 @@ fn clone_handle(handle: OwnedFd, path: &str, recursive: bool) -> Result<Opened> 
     }
 }
 
-fn open_bind(
+/// Opens the source of a bind mount. Whoever owns a directory above it could have put a link to something else in its
+/// place since the caller looked at it.
+fn open_source(path: &str, checked: &[CheckedSource]) -> Result<OwnedFd> {
+    let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("open", path, errno))?;
+    let Some(checked) = checked.iter().find(|checked| checked.path == path) else { return Ok(handle) };
+    let stat = stat(&handle, path)?;
+    if (stat.st_dev, stat.st_ino) != (checked.device, checked.inode) && !weaken::is_off(Defence::Source) {
+        return Err(Error::SourceReplaced { path: path.to_owned() });
+    }
+    Ok(handle)
+}
+
+fn bind(
+    handle: OwnedFd,
     path: &str,
     recursive: bool,
     id_map: Option<&IdMap>,
     late: &mut Vec<LateMount>,
 ) -> Result<Opened> {
-    let opened = open_tree(path, recursive, false)?;
+    let opened = clone_handle(handle, path, recursive)?;
     let Some(id_map) = id_map else { return Ok(opened) };
     let Opened::Tree { mount, directory } = opened else {
         return Err(Error::system("map the ids of", path, Errno::PERM));

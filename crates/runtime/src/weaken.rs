@@ -25,6 +25,8 @@ pub(crate) enum Defence {
     Groups = 128,
     /// The session keyring is the container's own.
     Keyring = 256,
+    /// The source of a bind mount is the file that its path was checked on (CVE-2024-1753).
+    Source = 1024,
     /// No defence: overlays get their layers as descriptors. Without it they are mounted as before Linux 6.13.
     LayerDescriptors = 512,
 }
@@ -68,6 +70,7 @@ pub(crate) fn prepare() {
             "procfs" => Defence::Procfs,
             "groups" => Defence::Groups,
             "keyring" => Defence::Keyring,
+            "source" => Defence::Source,
             "layer-descriptors" => Defence::LayerDescriptors,
             other => panic!("`BRIG_WEAKEN` names the unknown defence `{other}`"),
         };

@@ -123,6 +123,7 @@ fn with_request<T>(
         preserve_descriptors: flags.preserve_fds.saturating_add(listening.map_or(0, |(count, _)| count)),
         no_pivot: flags.no_pivot,
         keep_keyring: flags.no_new_keyring,
+        checked_sources: Vec::new(),
         init: false,
         interactive: true,
     };

@@ -61,6 +61,8 @@ pub struct EngineFiles {
 pub struct Configured {
     /// What the runtime gets; its root path is a placeholder.
     pub spec: Spec,
+    /// What the paths of its bind mounts led to when the guard saw them.
+    pub checked_sources: Vec<runtime::CheckedSource>,
     /// Limits nobody asked for; they are not in `spec`.
     pub default_limits: Resources,
     /// What was opened.
@@ -184,6 +186,7 @@ pub fn build(
     }
     Ok(Configured {
         spec,
+        checked_sources: mounts::checked(host),
         default_limits: resources::defaults(options, host, &mut weakenings),
         weakenings: weakenings.into_vec(),
         warnings,

@@ -164,6 +164,15 @@ pub(crate) fn requested(options: &Options, host: &Host, weakenings: &mut Weakeni
     Ok(mounts)
 }
 
+/// What the guard saw, for the runtime to compare with what it opens.
+pub(crate) fn checked(host: &Host) -> Vec<runtime::CheckedSource> {
+    let sources = host.sources.values().filter_map(|source| {
+        let (device, inode) = source.identity;
+        Some(runtime::CheckedSource { path: source.resolved.to_str()?.to_owned(), device, inode })
+    });
+    sources.collect()
+}
+
 fn bind(
     request: &MountRequest,
     source: &str,

@@ -43,7 +43,7 @@ fn root_host() -> Host {
             .into_iter()
             .map(|path| {
                 let resolved = if path == "/srv/link" { "/etc" } else { path };
-                (path.to_owned(), Source { resolved: resolved.into(), directory: true })
+                (path.to_owned(), Source { resolved: resolved.into(), directory: true, identity: (1, 2) })
             })
             .collect(),
         devices: BTreeMap::from([
