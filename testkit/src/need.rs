@@ -13,6 +13,8 @@ pub enum Need {
     Root,
     /// An effective user id other than 0.
     Unprivileged,
+    /// An account of this process's own user id: dbus-daemon serves nobody else.
+    Account,
     /// An unprivileged user to act as: either this process is one, or it is root and can make one.
     User,
     /// This program in `PATH` (or in one of the system's program directories).
@@ -61,6 +63,10 @@ pub mod constructors {
     #[must_use]
     pub const fn unprivileged() -> Need {
         Need::Unprivileged
+    }
+    #[must_use]
+    pub const fn account() -> Need {
+        Need::Account
     }
     #[must_use]
     pub const fn user() -> Need {
@@ -137,6 +143,7 @@ impl fmt::Display for Need {
         match self {
             Self::Root => write!(out, "root"),
             Self::Unprivileged => write!(out, "an unprivileged caller"),
+            Self::Account => write!(out, "an account in /etc/passwd"),
             Self::User => write!(out, "an unprivileged user to act as"),
             Self::Program(name) => write!(out, "program {name}"),
             Self::Version(name, version) => write!(out, "{name} {version}"),
@@ -165,6 +172,7 @@ impl Need {
         match self {
             Self::Root => rustix::process::geteuid().is_root(),
             Self::Unprivileged => !rustix::process::geteuid().is_root(),
+            Self::Account => crate::user::name_of(&rustix::process::geteuid().as_raw().to_string()).is_some(),
             Self::User => Self::Unprivileged.is_met() || find_program("setpriv").is_some(),
             Self::Program(name) => find_program(name).is_some(),
             Self::Version(name, version) => find_program(name).is_some_and(|program| {

@@ -111,7 +111,7 @@ fn check(daemon: Daemon, client: Option<&mut Command>) {
 
 #[test]
 fn ourselves() {
-    needs!(program("dbus-daemon"));
+    needs!(program("dbus-daemon"), account);
     let directory = TempDir::new();
     check(Daemon::start(Command::new("dbus-daemon"), directory.path()), None);
 }
@@ -140,7 +140,7 @@ fn privileged_root_of_a_users_namespace() {
 /// What another program makes of our bytes.
 #[test]
 fn others_read_what_we_write() {
-    needs!(program("dbus-daemon"), program("dbus-monitor"));
+    needs!(program("dbus-daemon"), program("dbus-monitor"), account);
     let directory = TempDir::new();
     let daemon = Daemon::start(Command::new("dbus-daemon"), directory.path());
     let mut monitor = Command::new("dbus-monitor")
