@@ -16,7 +16,7 @@ use crate::opened::{Filter, StartGate};
 use crate::plan::{self, Facts, Plan, RootKind};
 use crate::prepare::{self, Given, Layers, Ready};
 use crate::state::{self, DONE, GO, Saved, StateRoot};
-use crate::{Error, Result, allow, console, facts, home, hooks, legacy, listener, verify};
+use crate::{Error, Result, allow, console, facts, home, hooks, legacy, listener, lsm, verify};
 
 /// How the container's cgroup is made.
 #[derive(Clone, Debug)]
@@ -227,6 +227,7 @@ fn make_in(
     begun: &mut Option<Saved>,
     report: &mut Report,
 ) -> Result<Made> {
+    lsm::settle(&mut request.spec)?;
     let spec = &request.spec;
     let process = spec.process.as_ref().ok_or(plan::Refusal::Missing("process"))?;
     let layout = Layout::detect()?;
@@ -265,7 +266,8 @@ fn make_in(
     };
     let preserved = request.preserve_descriptors;
     let checked_sources = std::mem::take(&mut request.checked_sources);
-    let given = Given { layers: request.layers.take(), start, preserved, home, checked_sources };
+    let label = plan::mount_label(spec, &facts)?;
+    let given = Given { layers: request.layers.take(), start, preserved, home, label, checked_sources };
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
     prepare_hooks(spec, &mut ready)?;

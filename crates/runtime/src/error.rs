@@ -116,6 +116,24 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// An SELinux label that the policy of this machine does not have.
+    #[error("the policy of this machine has no SELinux label `{label}`: {errno}")]
+    Label {
+        /// As the spec has it.
+        label: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// A security module does not let the program start under the label that was asked for.
+    #[error("{what} `{label}` does not let the program start: {errno}")]
+    Confined {
+        /// Whose label.
+        what: &'static str,
+        /// The label.
+        label: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
     /// The terminal and its options do not fit together.
     #[error("{0}")]
     Terminal(&'static str),
@@ -142,6 +160,7 @@ impl Error {
             Self::Program { errno: Errno::NOENT, .. } => 127,
             Self::Program { .. } => 126,
             Self::Step { failure: Failure { operation: Operation::Execute, .. }, .. } => 126,
+            Self::Confined { .. } => 126,
             _ => 125,
         }
     }
@@ -155,6 +174,13 @@ impl Error {
                     .to_owned(),
             ),
             Self::Cgroup(error) => error.hint().map(str::to_owned),
+            Self::Confined { .. } => {
+                Some("the kernel's log names the rule: `dmesg`, or `ausearch -m avc,user_avc`".to_owned())
+            }
+            Self::Step { failure: Failure { operation: Operation::KnowLabel, .. }, .. } => Some(
+                "as root, `cat /sys/kernel/security/apparmor/profiles` lists what is loaded, `apparmor_parser --replace FILE` loads"
+                    .to_owned(),
+            ),
             Self::Step { failure, .. } if failure.errno == Errno::PERM => {
                 Some("`brig doctor` tells what this host refuses".to_owned())
             }

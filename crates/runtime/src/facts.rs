@@ -3,7 +3,7 @@
 use cgroup::{Cgroup, Hierarchy, Layout};
 
 use crate::plan::{CgroupView, Facts};
-use crate::{Error, Result};
+use crate::{Error, Result, lsm};
 
 /// The whole range of ids: the map of the initial user namespace (user_namespaces(7)).
 const INITIAL_MAP: [&str; 3] = ["0", "0", "4294967295"];
@@ -12,8 +12,8 @@ const INITIAL_MAP: [&str; 3] = ["0", "0", "4294967295"];
 pub fn read(bundle: &str, views: Vec<CgroupView>, devices: bool) -> Facts {
     Facts {
         can_make_nodes: devices && can_make_nodes(),
-        apparmor: reads_as(b'Y', "/sys/module/apparmor/parameters/enabled"),
-        selinux: rustix::fs::access("/sys/fs/selinux/enforce", rustix::fs::Access::EXISTS).is_ok(),
+        apparmor: lsm::apparmor::is_on(),
+        selinux: lsm::selinux::is_on(),
         cgroups: views,
         bundle: bundle.to_owned(),
         ..Facts::default()
@@ -26,10 +26,6 @@ fn can_make_nodes() -> bool {
         .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::MKNOD));
     capable
         && read_small("/proc/self/uid_map").is_some_and(|map| map.split_ascii_whitespace().eq(INITIAL_MAP))
-}
-
-fn reads_as(letter: u8, path: &str) -> bool {
-    read_small(path).is_some_and(|text| text.as_bytes().first() == Some(&letter))
 }
 
 /// The start of a small kernel file; `None` where there is none.

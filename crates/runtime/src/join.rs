@@ -13,8 +13,8 @@ use crate::foreground::{self, Exit};
 use crate::launch;
 use crate::lifecycle::{Container, status_name};
 use crate::prepare::{self, Given};
-use crate::verify::NAMESPACE_FILES;
-use crate::{Error, Result, console, home, listener, plan, subgroup};
+use crate::verify::{self, NAMESPACE_FILES};
+use crate::{Error, Result, console, home, listener, lsm, plan, subgroup};
 
 /// What process to start.
 #[derive(Debug)]
@@ -66,13 +66,16 @@ pub fn exec_in(
     let seccomp = saved.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     // With a session keyring of its own, too: the caller's is the host's.
     let facts = create::exec_facts();
-    let plan = plan::build_exec(&request.process, &facts, seccomp)?;
+    let mut process = request.process.clone();
+    lsm::inherit(&mut process, &saved.spec)?;
+    let plan = plan::build_exec(&process, &facts, seccomp)?;
     report.warnings.extend(plan.warnings.iter().cloned());
     // What is odd about the filter was said by `create`. Engines hand our standard error on as the payload's.
     let filter = create::filter_of(&saved.spec, None, &mut Report::default())?;
     let home = home::missing(&request.process, &create::root_path(&saved.spec, &saved.bundle));
-    let given = Given { preserved: request.preserve_descriptors, home, ..Given::default() };
-    let mut ready = prepare::prepare(&plan, &facts.root, &request.process, filter, given)?;
+    let label = plan::mount_label(&saved.spec, &facts)?;
+    let given = Given { preserved: request.preserve_descriptors, home, label, ..Given::default() };
+    let mut ready = prepare::prepare(&plan, &facts.root, &process, filter, given)?;
     ready.prepared.joins = namespaces_of(saved.pid)?;
     if !saved.is_alive() {
         return Err(Error::WrongStatus { action: "exec in", id: saved.id.clone(), status: "stopped" });
@@ -96,6 +99,7 @@ pub fn exec_in(
     launch::go(&plan, &launched, Vec::new())?;
     let program = request.process.args.first().map_or("", String::as_str);
     let mut answers = launch::listen(&plan, &launched, program, || Ok(()))?;
+    verify::verify_label(&plan, &launch::open_process(launched.pid)?)?;
     if let Some(found) = &answers.listener {
         listener::hand_over(&saved.spec, &container.state(), found)?;
     }

@@ -1,5 +1,6 @@
 //! The parent's side of a start: clone, maps, cgroup, limits, late mounts, go.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroup::Cgroup;
@@ -18,7 +19,7 @@ use crate::opened::Prepared;
 use crate::overlay::Overlay;
 use crate::plan::Plan;
 use crate::prepare::{LateMount, Ready};
-use crate::{Error, Result};
+use crate::{Error, Result, lsm};
 
 /// A container's process between clone and exec. Dropping it kills the process.
 #[derive(Debug)]
@@ -242,8 +243,9 @@ fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>, owner: (u32, u32))
                 map_ids(&mount, namespace.as_fd(), if recursive { Reach::Tree } else { Reach::One })?;
                 Ok(mount)
             }
-            LateMount::Overlay { lower, upper, ephemeral } => {
-                overlay(&lower, upper.as_ref(), ephemeral, namespace.as_fd(), owner)
+            LateMount::Overlay { lower, upper, ephemeral, label } => {
+                let kind = OverlayKind { ephemeral, owner, label: label.as_deref() };
+                overlay(&lower, upper.as_ref(), &kind, namespace.as_fd())
             }
         })
         .collect()
@@ -255,16 +257,22 @@ fn map_ids(mount: &OwnedFd, namespace: BorrowedFd<'_>, reach: Reach) -> Result<(
         .map_err(|errno| Error::system("map the ids of", "a mount", errno))
 }
 
+/// How the root overlay is mounted.
+struct OverlayKind<'a> {
+    ephemeral: bool,
+    owner: (u32, u32),
+    label: Option<&'a CStr>,
+}
+
 /// An overlay of id-mapped layers (Linux 5.19): the files on disk keep the image's ids, and each container
 /// sees them as its own, without a chown pass.
 ///
-/// It is created by `owner`, the container's root: ids that the layers do not map could not make a file in them.
+/// It is created by the owner, the container's root: ids that the layers do not map could not make a file in them.
 fn overlay(
     lower: &[OwnedFd],
     writable: Option<&OwnedFd>,
-    ephemeral: bool,
+    kind: &OverlayKind<'_>,
     namespace: BorrowedFd<'_>,
-    owner: (u32, u32),
 ) -> Result<OwnedFd> {
     let failed = |action| move |errno| Error::system(action, "the root overlay", errno);
     let mapped = |directory: &OwnedFd| {
@@ -291,8 +299,9 @@ fn overlay(
         lower: layers.iter().map(AsFd::as_fd),
         upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
         user_attributes: false,
-        ephemeral,
-        owner: Some(owner),
+        ephemeral: kind.ephemeral,
+        owner: Some(kind.owner),
+        label: kind.label,
     }
     .of_detached(layers.iter().chain(&writable).map(AsFd::as_fd))
 }
@@ -343,6 +352,11 @@ pub(crate) fn step_error(plan: &Plan, step: u16, operation: u8, errno: i32, prog
     let failure = Failure::received(operation, errno);
     if failure.operation == Operation::FindProgram {
         return Error::Program { program: program.to_owned(), errno: failure.errno };
+    }
+    if failure.operation == Operation::Execute
+        && let Some(error) = lsm::refused(plan, failure.errno)
+    {
+        return error;
     }
     let step = plan.steps.get(usize::from(step)).map_or_else(|| "start".to_owned(), ToString::to_string);
     Error::Step { step, failure }

@@ -7,6 +7,7 @@
 
 pub mod plan;
 
+pub mod lsm;
 mod overlay;
 mod prepare;
 mod seal;

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::plan::Slot;
+use crate::plan::option::Parameter;
 
 /// One opened source of the plan.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ impl Opened {
 pub struct Prepared {
     /// One for each source of the plan.
     pub sources: Vec<Opened>,
+    /// The SELinux label of file systems that are made for the container, as a mount option.
+    pub label: Option<Parameter>,
     /// Sealed program that executes the payload; see [`crate::seal`].
     pub stub: OwnedFd,
     /// The stub as `/proc/self/fd/<n>`, for a filter that lets execve through and not execveat.

@@ -44,6 +44,8 @@ pub(crate) struct Overlay<'a, L> {
     pub ephemeral: bool,
     /// Ids of the files that the overlay makes for itself, where those are not the caller's.
     pub owner: Option<(u32, u32)>,
+    /// The SELinux label of all its files.
+    pub label: Option<&'a CStr>,
 }
 
 impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
@@ -69,6 +71,9 @@ impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
         }
         if self.ephemeral && self.upper.is_some() {
             rustix::mount::fsconfig_set_flag(&context, c"volatile").during(Operation::Configure)?;
+        }
+        if let Some(label) = self.label {
+            rustix::mount::fsconfig_set_string(&context, c"context", label).during(Operation::Configure)?;
         }
         self.as_owner(|| rustix::mount::fsconfig_create(&context)).during(Operation::CreateFileSystem)?;
         rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
@@ -119,6 +124,12 @@ impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
         }
         if self.ephemeral && self.upper.is_some() {
             push(b",volatile")?;
+        }
+        if let Some(label) = self.label {
+            // Categories are separated by commas, as options are.
+            for part in [b",context=\"", label.to_bytes(), b"\""] {
+                push(part)?;
+            }
         }
         CStr::from_bytes_until_nul(page).map_err(|_| Errno::TOOBIG).during(Operation::NameLayers)
     }
@@ -242,8 +253,14 @@ mod tests {
             (vec![base], None, false, format!("lowerdir={}", path(base))),
         ];
         for (lower, upper, user_attributes, expected) in rows {
-            let overlay =
-                Overlay { lower: lower.into_iter(), upper, user_attributes, ephemeral: false, owner: None };
+            let overlay = Overlay {
+                lower: lower.into_iter(),
+                upper,
+                user_attributes,
+                ephemeral: false,
+                owner: None,
+                label: None,
+            };
             assert_eq!(overlay.options(&mut [0; PAGE]).unwrap().to_str(), Ok(expected.as_str()));
         }
     }
@@ -253,8 +270,14 @@ mod tests {
         let file = File::open("/").unwrap();
         let length = |count| {
             let lower = std::iter::repeat_n(file.as_fd(), count);
-            let overlay =
-                Overlay { lower, upper: None, user_attributes: false, ephemeral: true, owner: None };
+            let overlay = Overlay {
+                lower,
+                upper: None,
+                user_attributes: false,
+                ephemeral: true,
+                owner: None,
+                label: None,
+            };
             overlay.options(&mut [0; PAGE]).map(|options| options.count_bytes())
         };
         let each = format!("/proc/self/fd/{}:", file.as_raw_fd()).len();

@@ -11,6 +11,7 @@ use sys::mount::{Attributes, Reach, set_attributes};
 
 use crate::create::CheckedSource;
 use crate::opened::{Filter, Opened, Prepared, PreparedHook, StartGate};
+use crate::plan::option::Parameter;
 use crate::plan::{IdMap, InnerPath, Plan, RootKind, Source};
 use crate::weaken::Defence;
 use crate::{Error, Result, seal, weaken};
@@ -26,7 +27,7 @@ pub(crate) enum LateMount {
     /// A cloned tree.
     Tree { mount: OwnedFd, recursive: bool },
     /// The root: layers and the directory with `upper` and `work`.
-    Overlay { lower: Vec<OwnedFd>, upper: Option<OwnedFd>, ephemeral: bool },
+    Overlay { lower: Vec<OwnedFd>, upper: Option<OwnedFd>, ephemeral: bool, label: Option<CString> },
 }
 
 /// Layers of a root file system, as descriptors.
@@ -48,6 +49,8 @@ pub(crate) struct Given {
     pub preserved: u32,
     /// What the environment lacks.
     pub home: Option<String>,
+    /// The SELinux label of file systems that are made, as a mount option.
+    pub label: Option<Parameter>,
     pub checked_sources: Vec<CheckedSource>,
 }
 
@@ -70,7 +73,8 @@ pub(crate) fn prepare(
     if matches!(root, RootKind::Overlay { late: true, .. })
         && let Some(Layers { lower, writable, ephemeral }) = layers.take()
     {
-        late.push(LateMount::Overlay { lower, upper: writable, ephemeral });
+        let label = given.label.as_ref().and_then(|label| label.value.clone());
+        late.push(LateMount::Overlay { lower, upper: writable, ephemeral, label });
     }
     let ephemeral = layers.as_ref().is_some_and(|layers| layers.ephemeral);
     let mut given_descriptors = match layers {
@@ -96,7 +100,7 @@ pub(crate) fn prepare(
     }
     let mut environment = strings("environment", &process.env)?;
     environment.extend(strings("environment", given.home.as_slice())?);
-    let stub = seal::stub()?;
+    let stub = seal::stub(given.label.as_ref().and_then(|label| label.value.as_deref()))?;
     let stub_path = match &filter {
         Some(filter) if !lets_execveat_through(filter)? => {
             Some(strings("path", &[format!("/proc/self/fd/{}", stub.as_raw_fd())])?.remove(0))
@@ -105,6 +109,7 @@ pub(crate) fn prepare(
     };
     let prepared = Prepared {
         sources,
+        label: given.label,
         stub,
         stub_path,
         arguments: arguments(process)?,

@@ -8,7 +8,9 @@ use oci::runtime::NamespaceKind;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::lsm::Label;
 use crate::plan::{Plan, Step};
+use crate::weaken::{self, Defence};
 use crate::{Error, Result};
 
 /// Longest file of `/proc/<pid>` that is read in bytes.
@@ -64,6 +66,9 @@ fn compare(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
                 let found = field(&status, "NoNewPrivs");
                 require("no_new_privs", found == Some("1"), &1, found)?;
             }
+            Step::Label(label) if label.is_of_process() && !weaken::is_off(Defence::LabelVerify) => {
+                compare_label(label, process)?;
+            }
             Step::Filter => {
                 let found = field(&status, "Seccomp");
                 // 3 is `SECCOMP_MODE_DEAD` of Linux 5.16: the filter just killed the process.
@@ -76,6 +81,37 @@ fn compare(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
     compare_maps(plan, process)?;
     compare_namespaces(plan, process)?;
     compare_mounts(plan, process)
+}
+
+/// Compares the label of a process that joined a container.
+pub(crate) fn verify_label(plan: &Plan, process: &OwnedFd) -> Result<()> {
+    let labels = plan.steps.iter().filter_map(|step| match step {
+        Step::Label(label) if label.is_of_process() => Some(label),
+        _ => None,
+    });
+    for label in labels {
+        if let Err(Gone::Mismatch(error)) = compare_label(label, process) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// The label in force (CVE-2019-16884). Nobody can hide it from us: reading it takes no right over the process.
+fn compare_label(label: &Label, process: &OwnedFd) -> Result<(), Gone> {
+    let name = label.module.current();
+    let failed = |errno| match errno {
+        Errno::NOENT | Errno::SRCH => Gone::Process,
+        errno => Gone::Mismatch(Error::system("read", name, errno)),
+    };
+    let file =
+        rustix::fs::openat(process, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let mut answer = [0; 4096];
+    let length = rustix::io::read(&file, &mut answer).map_err(failed)?;
+    let shown = &answer[..length];
+    let found = String::from_utf8_lossy(shown);
+    let found = found.trim_end_matches(['\0', '\n']);
+    require(label.module.what(), label.is_shown_by(shown), &label.wanted.to_string_lossy(), Some(found))
 }
 
 fn compare_maps(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {

@@ -27,6 +27,8 @@ pub(crate) enum Defence {
     Keyring = 256,
     /// The source of a bind mount is the file that its path was checked on (CVE-2024-1753).
     Source = 1024,
+    /// Security labels are written through a procfs of our own and read back, before and after exec (CVE-2019-16884).
+    LabelVerify = 2048,
     /// No defence: overlays get their layers as descriptors. Without it they are mounted as before Linux 6.13.
     LayerDescriptors = 512,
 }
@@ -71,6 +73,7 @@ pub(crate) fn prepare() {
             "groups" => Defence::Groups,
             "keyring" => Defence::Keyring,
             "source" => Defence::Source,
+            "lsm-verify" => Defence::LabelVerify,
             "layer-descriptors" => Defence::LayerDescriptors,
             other => panic!("`BRIG_WEAKEN` names the unknown defence `{other}`"),
         };

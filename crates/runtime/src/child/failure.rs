@@ -65,6 +65,7 @@ operations! {
     OpenKernelFile = "open the kernel's file",
     WriteKernelFile = "write the kernel's file",
     VerifyKernelFile = "read back what was written",
+    KnowLabel = "find it among the profiles or labels that are loaded",
     Mask = "mask",
     Schedule = "set the attribute",
     Groups = "set supplementary groups",

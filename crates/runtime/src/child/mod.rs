@@ -184,7 +184,7 @@ impl Child<'_> {
             Step::FindProgram => self.find_program(),
             Step::Ready => self.ready(),
             Step::StartHooks => self.run_hooks(hook::Moment::Start),
-            Step::Label { file, value } => self.write_label(file, value.to_bytes()),
+            Step::Label(label) => self.write_label(label),
             Step::Identity(identity) => {
                 identity::take(identity)?;
                 if self.directory_pending {

@@ -59,6 +59,7 @@ impl Child<'_> {
             user_attributes: self.prepared.user_attributes,
             ephemeral: self.prepared.ephemeral,
             owner: None,
+            label: self.prepared.label.as_ref().and_then(|label| label.value.as_deref()),
         };
         match overlay.by_descriptors() {
             Err(failure) if overlay::wants_paths(failure) => overlay.by_paths(),

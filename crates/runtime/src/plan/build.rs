@@ -10,6 +10,7 @@ use super::mount::{self, Context};
 use super::step::{Identity, Mount, MountSource, RootSource, Slot, Step};
 use super::sysctl;
 use super::{Facts, InnerPath, Namespaces, Plan, Refusal, RootKind, Source, capability, device};
+use crate::lsm::{Label, Module};
 
 /// Most arguments or environment entries of a process; the kernel's own limit is on bytes (`ARG_MAX`).
 const MAX_STRINGS: usize = 65_536;
@@ -48,7 +49,7 @@ pub fn build(spec: &Spec, facts: &Facts) -> Result<Plan, Refusal> {
         warnings: Vec::new(),
         namespaces,
     };
-    start(&mut plan, linux, facts)?;
+    start(&mut plan, linux, process, facts)?;
     attach_root(&mut plan, facts, root, linux.rootfs_propagation.as_deref());
     // Without new privileges neither can give any, but the kernel still refuses to execute a file with a capability
     // that the bounding set lacks: `ping` of an image whose maker could set it. From a nosuid mount it runs as it is.
@@ -149,7 +150,7 @@ fn check_support(linux: &Linux, namespaces: &Namespaces) -> Result<(), Refusal> 
 }
 
 /// What the process does first, in its new namespaces.
-fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
+fn start(plan: &mut Plan, linux: &Linux, process: &Process, facts: &Facts) -> Result<(), Refusal> {
     if plan.namespaces.creates(NamespaceKind::User) {
         let lowest = |map: &[oci::runtime::IdMapping]| {
             map.iter().map(|range| range.container_id).min().unwrap_or_default()
@@ -178,9 +179,7 @@ fn start(plan: &mut Plan, linux: &Linux, facts: &Facts) -> Result<(), Refusal> {
     if plan.namespaces.creates(NamespaceKind::Network) {
         plan.steps.push(Step::Loopback);
     }
-    if !facts.keep_keyring {
-        plan.steps.push(Step::NewKeyring);
-    }
+    keyring(plan, process, facts)?;
     let propagation = match linux.rootfs_propagation.as_deref() {
         None | Some("" | "slave" | "rslave") => MS_SLAVE,
         Some("private" | "rprivate") => MS_PRIVATE,
@@ -228,7 +227,8 @@ fn fill_root(
     process: &Process,
     facts: &Facts,
 ) -> Result<(), Refusal> {
-    let context = Context { facts, namespaces: &plan.namespaces, mount_label: linux.mount_label.as_deref() };
+    let label = mount::label(spec, facts)?;
+    let context = Context { facts, namespaces: &plan.namespaces, label: label.as_ref() };
     for entry in &spec.mounts {
         mount::plan(entry, &context, &mut plan.sources, &mut plan.steps)?;
     }
@@ -437,26 +437,31 @@ fn tail(
 const NOTIFY: &str = "SCMP_ACT_NOTIFY";
 
 fn labels(plan: &mut Plan, process: &Process, facts: &Facts) -> Result<(), Refusal> {
-    let mut label = |value: &str, prefix: &str, file: &str| {
-        let nul = |_| Refusal::Nul("label");
-        plan.steps.push(Step::Label {
-            file: CString::new(file).map_err(nul)?,
-            value: CString::new(format!("{prefix}{value}")).map_err(nul)?,
-        });
-        Ok::<_, Refusal>(())
-    };
-    if let Some(profile) = process.apparmor_profile.as_deref().filter(|profile| !profile.is_empty()) {
-        if !facts.apparmor {
-            return Err(Refusal::NoSecurityModule("an AppArmor profile"));
+    let asked = [
+        (Module::AppArmor, &process.apparmor_profile, facts.apparmor, "an AppArmor profile"),
+        (Module::Selinux, &process.selinux_label, facts.selinux, "an SELinux label"),
+    ];
+    for (module, label, is_on, what) in asked {
+        let Some(label) = label.as_deref().filter(|label| !label.is_empty()) else { continue };
+        if !is_on {
+            return Err(Refusal::NoSecurityModule(what));
         }
-        label(profile, "exec ", "attr/apparmor/exec")?;
+        let label = Label::of_next(module, label).ok_or(Refusal::Nul("label"))?;
+        plan.steps.push(Step::Label(Box::new(label)));
     }
-    if let Some(value) = process.selinux_label.as_deref().filter(|label| !label.is_empty()) {
-        if !facts.selinux {
-            return Err(Refusal::NoSecurityModule("an SELinux label"));
-        }
-        label(value, "", "attr/exec")?;
+    Ok(())
+}
+
+/// A session keyring of its own, that the container's label may use: the kernel gives a key the label of its maker.
+fn keyring(plan: &mut Plan, process: &Process, facts: &Facts) -> Result<(), Refusal> {
+    if facts.keep_keyring {
+        return Ok(());
     }
+    let label = process.selinux_label.as_deref().filter(|label| !label.is_empty() && facts.selinux);
+    if let Some(label) = label {
+        plan.steps.push(Step::Label(Box::new(Label::of_keys(label).ok_or(Refusal::Nul("label"))?)));
+    }
+    plan.steps.push(Step::NewKeyring);
     Ok(())
 }
 
@@ -504,9 +509,7 @@ pub fn build_exec(process: &Process, facts: &Facts, filter: Option<&Seccomp>) ->
     if !process.cwd.starts_with('/') {
         return Err(Refusal::RelativePath { what: "process.cwd", path: process.cwd.clone() });
     }
-    if !facts.keep_keyring {
-        plan.steps.push(Step::NewKeyring);
-    }
+    keyring(&mut plan, process, facts)?;
     if process.terminal {
         plan.steps.push(terminal(process));
     }

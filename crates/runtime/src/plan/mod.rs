@@ -17,6 +17,7 @@ pub mod sysctl;
 use oci::runtime::{IdMapping, NamespaceKind};
 
 pub use build::{build, build_exec};
+pub(crate) use mount::label as mount_label;
 pub use namespace::{Namespaces, flag as namespace_flag};
 pub use path::InnerPath;
 pub use refusal::Refusal;

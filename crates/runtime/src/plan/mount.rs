@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use oci::runtime::{Mount, NamespaceKind};
+use oci::runtime::{Mount, NamespaceKind, Spec};
 use sys::mount::{Attributes, attribute};
 
 use super::option::{Options, Parameter};
@@ -32,10 +32,23 @@ const ALLOWED_IN_PROC: [&str; 11] = [
 const KERNEL_FILE_SYSTEMS: [&str; 8] =
     ["proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "devtmpfs", "securityfs"];
 
+/// File systems that take an SELinux label for all their files also where a user namespace owns them; the kernel
+/// refuses others there (`selinux_set_mnt_opts`), and labels those of the kernel by itself.
+const LABELLED_FILE_SYSTEMS: [&str; 4] = ["tmpfs", "ramfs", "devpts", "overlay"];
+
 pub(super) struct Context<'a> {
     pub facts: &'a Facts,
     pub namespaces: &'a Namespaces,
-    pub mount_label: Option<&'a str>,
+    pub label: Option<&'a Parameter>,
+}
+
+/// The label of `linux.mountLabel` as a mount option; none where SELinux is off.
+pub(crate) fn label(spec: &Spec, facts: &Facts) -> Result<Option<Parameter>, Refusal> {
+    let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
+    match label.filter(|label| !label.is_empty() && facts.selinux) {
+        Some(label) => Ok(Some(parameter("context", Some(label), "/")?)),
+        None => Ok(None),
+    }
 }
 
 /// Adds the steps of one mount.
@@ -92,10 +105,9 @@ pub(super) fn plan(
         return plan_cgroups(step, context, sources, steps);
     }
     let mut parameters = options.parameters;
-    if let Some(label) =
-        context.mount_label.filter(|_| context.facts.selinux && !matches!(kind, "proc" | "sysfs"))
-    {
-        parameters.push(parameter("context", Some(label), &mount.destination)?);
+    let is_labelled = parameters.iter().any(|parameter| parameter.key.as_c_str() == c"context");
+    if let Some(label) = context.label.filter(|_| LABELLED_FILE_SYSTEMS.contains(&kind) && !is_labelled) {
+        parameters.push(label.clone());
     }
     step.source = if kind == "proc" {
         MountSource::Proc { parameters }

@@ -7,6 +7,7 @@ use sys::mount::Attributes;
 
 use super::option::Parameter;
 use super::path::InnerPath;
+use crate::lsm::Label;
 
 /// Index of a descriptor that the parent opens: see [`super::Source`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,12 +113,7 @@ pub enum Step {
     /// Run the `startContainer` hooks.
     StartHooks,
     /// Write a security label through the private procfs, and read it back.
-    Label {
-        /// Path below `/proc/<own pid>`.
-        file: CString,
-        /// What to write.
-        value: CString,
-    },
+    Label(Box<Label>),
     /// Take the ids and capabilities of the process.
     Identity(Box<Identity>),
     /// Enter the working directory, and check that it is inside the root.
@@ -304,8 +300,9 @@ impl fmt::Display for Step {
             Self::FindProgram => write!(formatter, "find the program"),
             Self::Ready => write!(formatter, "wait for start"),
             Self::StartHooks => write!(formatter, "run the startContainer hooks"),
-            Self::Label { file, value } => {
-                write!(formatter, "write the label `{}` to {}, read it back", text(value), text(file))
+            Self::Label(label) => {
+                let (written, file) = (text(&label.written), text(&label.file));
+                write!(formatter, "write the label `{written}` to {file}, read it back")
             }
             Self::Identity(identity) => {
                 let sets = &identity.capabilities;
