@@ -61,6 +61,12 @@ impl Brig {
         self.user.as_ref()
     }
 
+    /// The binary that the person runs.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// A directory that the person owns, removed with the story.
     #[must_use]
     pub fn directory(&self) -> &Path {

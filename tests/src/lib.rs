@@ -7,6 +7,7 @@
 pub mod attack;
 mod brig;
 pub mod escape;
+pub mod shape;
 
 pub use brig::Brig;
 
