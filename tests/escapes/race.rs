@@ -1,0 +1,72 @@
+//! A neighbour who exchanges two names as fast as it goes, while a program runs in a loop.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tests::escape::race_seconds;
+
+/// Exchanges two names until it is dropped, and leaves them as they were.
+pub(crate) struct Flipper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flipper {
+    pub(crate) fn new(one: &Path, other: &Path) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (told, one, other) = (Arc::clone(&stop), one.to_owned(), other.to_owned());
+        let thread = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                // Twice, so that it ends as it began.
+                exchange(&one, &other);
+                exchange(&one, &other);
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+/// Exchanges two names.
+pub(crate) fn exchange(one: &Path, other: &Path) {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+}
+
+impl Drop for Flipper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Runs `attempt` again and again for [`race_seconds`], until it answers that it reached something. Answers that, and
+/// how often it was run.
+pub(crate) fn for_a_while(mut attempt: impl FnMut() -> bool) -> (bool, u32) {
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(race_seconds()) {
+        count += 1;
+        if attempt() {
+            return (true, count);
+        }
+    }
+    (false, count)
+}
+
+/// Runs a command without waiting in steps, as `testkit::run` does: a race wants many runs.
+pub(crate) fn run_at_once(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// Two names for one race: a directory `name` in `root`, and beside it a link to `target` under another name.
+pub(crate) fn directory_and_link(root: &Path, name: &str, target: &Path) -> (PathBuf, PathBuf) {
+    let (directory, link) = (root.join(name), root.join(format!("{name}-link")));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::os::unix::fs::symlink(target, &link).unwrap();
+    (directory, link)
+}
