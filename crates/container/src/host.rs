@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
+use crate::lsm::Modules;
 use crate::options::Options;
 use crate::value::mount::MountKind;
 use crate::value::rlimit::UNLIMITED;
@@ -84,10 +85,8 @@ pub struct Host {
     pub hard_limits: BTreeMap<&'static str, u64>,
     /// Whether the caller may raise hard limits (`CAP_SYS_RESOURCE`).
     pub raises_limits: bool,
-    /// Whether AppArmor is on.
-    pub apparmor: bool,
-    /// Whether SELinux is on.
-    pub selinux: bool,
+    /// What AppArmor and SELinux can do for the container.
+    pub modules: Modules,
     /// The engine's own directories, which no container may mount.
     pub own_directories: Vec<PathBuf>,
     /// The sources of the bind mounts, by what was typed.
@@ -129,6 +128,7 @@ impl Host {
         ids: IdSource,
         environment: Vec<(String, String)>,
         own_directories: Vec<PathBuf>,
+        modules: Modules,
     ) -> Result<Self> {
         let mut host = Self {
             uid: rustix::process::geteuid().as_raw(),
@@ -142,8 +142,7 @@ impl Host {
             thermal: thermal(),
             hard_limits: hard_limits(options),
             raises_limits: raises_limits(),
-            apparmor: exists("/sys/kernel/security/apparmor/profiles"),
-            selinux: exists("/sys/fs/selinux/enforce"),
+            modules,
             own_directories,
             sources: BTreeMap::new(),
             devices: BTreeMap::new(),

@@ -16,6 +16,7 @@ mod guard;
 mod host;
 mod kernel_files;
 mod lookup;
+pub mod lsm;
 mod names;
 mod options;
 mod profile;
@@ -32,8 +33,8 @@ pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, resolve};
 pub use kernel_files::{MASKED, READ_ONLY};
 pub use options::{
-    LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice, SecurityOptions,
-    Sharing,
+    LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
+    SecurityOptions, Sharing,
 };
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};

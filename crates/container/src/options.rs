@@ -146,6 +146,23 @@ pub enum SeccompChoice {
     Unconfined,
 }
 
+/// Parts of an SELinux context; the default's where they are unset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelOptions {
+    /// `disable`: no label of its own.
+    pub disable: bool,
+    /// `user:`.
+    pub user: Option<String>,
+    /// `role:`.
+    pub role: Option<String>,
+    /// `type:`.
+    pub kind: Option<String>,
+    /// `level:`: sensitivity and categories.
+    pub level: Option<String>,
+    /// `filetype:`: the type of the container's files.
+    pub file_kind: Option<String>,
+}
+
 /// Capabilities, filter, labels, masks.
 #[derive(Clone, Debug, Default)]
 pub struct SecurityOptions {
@@ -160,7 +177,7 @@ pub struct SecurityOptions {
     /// `--security-opt apparmor=`.
     pub apparmor: Option<String>,
     /// `--security-opt label=`.
-    pub label: Option<String>,
+    pub label: LabelOptions,
     /// `--security-opt mask=`: more paths to hide.
     pub mask: Vec<String>,
     /// `--unmask`, `--security-opt unmask=`: paths to show, or `ALL`.

@@ -17,6 +17,7 @@ use store::{Image, Ownership, Snapshot, Store};
 use crate::containers::{Containers, Record, Reserved};
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
+use crate::lsm::{Categories, Modules, selinux};
 use crate::options::Options;
 use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
@@ -48,6 +49,7 @@ pub struct Ready {
     reserved: Reserved,
     snapshot: Snapshot,
     claim: Option<Claim>,
+    categories: Option<Categories>,
     init: bool,
     interactive: bool,
     remove: bool,
@@ -112,10 +114,11 @@ pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
     drop(lock);
     let made = held.and_then(|()| make(site, image, &found, options, ids, &snapshot, &reserved));
     match made {
-        Ok((configured, claim)) => Ok(Ready {
+        Ok((configured, claim, categories)) => Ok(Ready {
             reserved,
             snapshot,
             claim,
+            categories,
             init: options.process.init,
             interactive: options.interactive,
             remove: options.remove,
@@ -145,7 +148,9 @@ pub fn preview(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
         other => other,
     };
     let directory = site.store.path().join("containers").join(id.as_str());
-    let configured = configure(site, &found, options, ids, &snapshot, &id, &engine_files(site, &id))?;
+    let modules = Modules::look(options);
+    let configured =
+        configure(site, &found, (options, modules), ids, &snapshot, &id, &engine_files(site, &id))?;
     let layers = Some((snapshot.lower.len(), true));
     let plan = runtime::plan_of(&configured.spec, &bundle(&directory), layers, options.process.init)?;
     Ok(Preview { configured, image_id: found.id.to_string(), plan })
@@ -177,11 +182,17 @@ fn make(
     ids: IdSource,
     snapshot: &Snapshot,
     reserved: &Reserved,
-) -> Result<(Configured, Option<Claim>)> {
+) -> Result<(Configured, Option<Claim>, Option<Categories>)> {
     store::create_upper(reserved.directory.as_fd(), snapshot)?;
+    let categories = if selinux::wants_categories(options) {
+        Some(Categories::reserve(site.containers.runtime_directory("mcs")?, reserved.id.as_str())?)
+    } else {
+        None
+    };
     let (ids, claim) = claim(site, options, ids, &reserved.id)?;
     let files = engine_files(site, &reserved.id);
-    let made = configure(site, image, options, ids, snapshot, &reserved.id, &files).and_then(|configured| {
+    let asked = (options, Modules::prepare(options, categories.as_ref()));
+    let made = configure(site, image, asked, ids, snapshot, &reserved.id, &files).and_then(|configured| {
         write_files(site, options, &configured, site.containers.make_etc(&reserved.id)?.as_fd())?;
         if !options.remove {
             // Who goes away has it in the run-time state only: each file on a disk costs its making and removal.
@@ -190,21 +201,23 @@ fn make(
         reserved.write_record(&record(name, image, options, &configured, &reserved.id))?;
         Ok(configured)
     });
-    match (made, claim) {
-        (Ok(configured), claim) => Ok((configured, claim)),
-        (Err(error), Some(claim)) => {
+    match made {
+        Ok(configured) => Ok((configured, claim, categories)),
+        Err(error) => {
             // As above: the first error counts.
-            drop(claim.release(claims(site)?.as_fd()));
+            if let Some(claim) = claim {
+                drop(claim.release(claims(site)?.as_fd()));
+            }
+            drop(categories.map(Categories::release));
             Err(error)
         }
-        (Err(error), None) => Err(error),
     }
 }
 
 fn configure(
     site: &Site<'_>,
     image: &Image,
-    options: &Options,
+    (options, modules): (&Options, Modules),
     ids: IdSource,
     snapshot: &Snapshot,
     id: &ContainerId,
@@ -213,7 +226,7 @@ fn configure(
     let read = |path| lookup::read(&snapshot.lower, path, MAX_FILE).map(Option::unwrap_or_default);
     let accounts = Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?)?;
     let own = vec![site.store.path().to_owned(), site.containers.runroot().to_owned()];
-    let host = Host::gather(options, ids, site.environment.clone(), own)?;
+    let host = Host::gather(options, ids, site.environment.clone(), own, modules)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
     spec::build(id, image, options, &host, Some(files))
 }
@@ -274,11 +287,16 @@ fn write_files(
     ];
     let root = configured.maps.as_ref().and_then(|(uids, gids)| Some((uids.to_host(0)?, gids.to_host(0)?)));
     let is_root = rustix::process::geteuid().is_root();
+    let label = configured.spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
     for (name, text) in texts {
         let fail = |source| Error::System { action: "write", path: PathBuf::from(name), source };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644)).map_err(fail)?;
         files::write_all(&file, &text)?;
+        if let Some(label) = label {
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::fsetxattr(&file, "security.selinux", label.as_bytes(), flags).map_err(fail)?;
+        }
         // Whatever the caller's umask.
         rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).map_err(fail)?;
         if let Some((uid, gid)) = root
@@ -333,7 +351,17 @@ impl Ready {
     /// # Errors
     /// [`Error::Runtime`]: nothing is left behind then.
     pub fn run(self, site: &Site<'_>, warn: &dyn Fn(&str)) -> Result<Ended> {
-        let Self { reserved, snapshot, claim, init, interactive, remove, require_all, configured } = self;
+        let Self {
+            reserved,
+            snapshot,
+            claim,
+            categories,
+            init,
+            interactive,
+            remove,
+            require_all,
+            configured,
+        } = self;
         let writable = rustix::io::fcntl_dupfd_cloexec(&reserved.directory, 3)
             .map_err(|source| Error::System { action: "duplicate", path: reserved.path.clone(), source })?;
         let cache = filter_cache(site, &configured);
@@ -373,6 +401,9 @@ impl Ready {
             let released = claims(site).and_then(|directory| Ok(claim.release(directory.as_fd())?));
             note("give back the container's ids", released);
         }
+        if let Some(categories) = categories {
+            note("give back the container's categories", categories.release());
+        }
         match ended {
             Ok(exit) => {
                 if remove {
@@ -400,6 +431,7 @@ impl Ready {
             Some(claim) => claim.release(claims(site)?.as_fd()).map_err(Error::from),
             None => Ok(()),
         };
+        let released = released.and(self.categories.map_or(Ok(()), Categories::release));
         site.containers.remove(self.reserved).and(released)
     }
 }

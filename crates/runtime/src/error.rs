@@ -124,6 +124,14 @@ pub enum Error {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// A label that the security module does not have.
+    #[error("{what} `{label}` is not loaded here")]
+    UnknownLabel {
+        /// Whose label.
+        what: &'static str,
+        /// The label.
+        label: String,
+    },
     /// A security module does not let the program start under the label that was asked for.
     #[error("{what} `{label}` does not let the program start: {errno}")]
     Confined {
@@ -177,8 +185,8 @@ impl Error {
             Self::Confined { .. } => {
                 Some("the kernel's log names the rule: `dmesg`, or `ausearch -m avc,user_avc`".to_owned())
             }
-            Self::Step { failure: Failure { operation: Operation::KnowLabel, .. }, .. } => Some(
-                "as root, `cat /sys/kernel/security/apparmor/profiles` lists what is loaded, `apparmor_parser --replace FILE` loads"
+            Self::UnknownLabel { .. } => Some(
+                "root sees what is loaded in /sys/kernel/security/apparmor/profiles; `apparmor_parser --replace FILE` loads"
                     .to_owned(),
             ),
             Self::Step { failure, .. } if failure.errno == Errno::PERM => {

@@ -353,8 +353,9 @@ pub(crate) fn step_error(plan: &Plan, step: u16, operation: u8, errno: i32, prog
     if failure.operation == Operation::FindProgram {
         return Error::Program { program: program.to_owned(), errno: failure.errno };
     }
-    if failure.operation == Operation::Execute
-        && let Some(error) = lsm::refused(plan, failure.errno)
+    let in_force = failure.operation == Operation::Execute;
+    if (in_force || failure.operation == Operation::KnowLabel)
+        && let Some(error) = lsm::refused(plan, usize::from(step), failure.errno)
     {
         return error;
     }

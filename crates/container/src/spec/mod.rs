@@ -114,9 +114,9 @@ pub fn build(
 
     let capabilities = security::capabilities(options, &user, &mut weakenings);
     let no_new_privileges = security::no_new_privileges(options, &mut weakenings);
-    let (apparmor_profile, selinux_label) = security::labels(options, host, &mut weakenings)?;
+    let labels = security::labels(options, host, &mut weakenings, &mut protections)?;
     let seccomp = seccomp::filter(options, &capabilities.bounding, host, &mut weakenings, &mut protections)?;
-    security::report(options, no_new_privileges, host, &mut protections);
+    security::report(no_new_privileges, &mut protections);
     if options.process.oom_score_adj.is_some_and(|score| score < 0) {
         let flag = format!("--oom-score-adj {}", options.process.oom_score_adj.unwrap_or(0));
         weakenings.open(
@@ -134,8 +134,8 @@ pub fn build(
         capabilities: Some(capabilities),
         rlimits: resources::rlimits(options, host, &mut warnings)?,
         no_new_privileges,
-        apparmor_profile,
-        selinux_label,
+        apparmor_profile: labels.apparmor,
+        selinux_label: labels.process,
         oom_score_adj: options.process.oom_score_adj,
         ..Process::default()
     };
@@ -165,6 +165,7 @@ pub fn build(
         namespaces: namespaces(&options.namespaces, user_namespace, &mut weakenings),
         masked_paths,
         readonly_paths,
+        mount_label: labels.files,
         ..Linux::default()
     };
     let spec = Spec {

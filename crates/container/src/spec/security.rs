@@ -9,7 +9,8 @@ use crate::capability::{self, Word};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::kernel_files;
-use crate::options::{Options, Sharing};
+use crate::lsm::{Apparmor, Selinux};
+use crate::options::{LabelOptions, Options, Sharing};
 use crate::profile::Profile;
 use crate::protection::Protection;
 use crate::spec::mounts;
@@ -128,53 +129,80 @@ pub(crate) fn kernel_files(
     (masked, read_only)
 }
 
-/// AppArmor profile and SELinux label; a label that was asked for and cannot be set is an error.
+/// The labels of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Labels {
+    /// AppArmor's profile.
+    pub apparmor: Option<String>,
+    /// SELinux's context of the processes.
+    pub process: Option<String>,
+    /// SELinux's context of the files.
+    pub files: Option<String>,
+}
+
+/// AppArmor profile and SELinux contexts. One that was asked for and cannot be had is an error; our own is reported.
+///
+/// A kernel without a security module is no fault of the machine's owner, so its absence is not reported.
 pub(crate) fn labels(
     options: &Options,
     host: &Host,
     weakenings: &mut Weakenings,
-) -> Result<(Option<String>, Option<String>)> {
+    protections: &mut Vec<Protection>,
+) -> Result<Labels> {
     let security = &options.security;
-    let apparmor = match security.apparmor.as_deref() {
-        Some("unconfined") => {
-            if host.apparmor {
-                let flag = "--security-opt apparmor=unconfined";
-                weakenings.open(WeakeningKind::Label, flag, "what AppArmor would have refused");
-            }
-            None
-        }
-        Some(profile) if !host.apparmor => {
-            return Err(Error::value(
-                "--security-opt",
-                format!("apparmor={profile}"),
-                "AppArmor is not on here",
-            ));
-        }
-        Some(profile) if profile.chars().any(char::is_control) => {
-            let value = format!("apparmor={}", profile.escape_debug());
+    let mut labels = Labels::default();
+    let unused = |text: &'static str| if options.privileged { "--privileged" } else { text };
+    match (&host.modules.apparmor, security.apparmor.as_deref()) {
+        (Apparmor::Off, None | Some("unconfined")) => {}
+        (_, Some(name)) if name.chars().any(char::is_control) => {
+            let value = format!("apparmor={}", name.escape_debug());
             return Err(Error::value("--security-opt", value, "it holds control characters"));
         }
-        Some(profile) => Some(profile.to_owned()),
-        None => None,
-    };
-    let selinux = match security.label.as_deref() {
-        Some("disable") => {
-            if host.selinux {
-                let flag = "--security-opt label=disable";
-                weakenings.open(WeakeningKind::Label, flag, "what SELinux would have refused");
-            }
-            None
+        (Apparmor::Off, Some(name)) => {
+            let reason = "AppArmor is not on here";
+            return Err(Error::value("--security-opt", format!("apparmor={name}"), reason));
         }
-        Some(label) if !host.selinux => {
-            return Err(Error::value("--security-opt", format!("label={label}"), "SELinux is not on here"));
+        (Apparmor::Unused, _) => {
+            let flag = unused("--security-opt apparmor=unconfined");
+            weakenings.open(WeakeningKind::Label, flag, "what AppArmor would have refused");
         }
-        Some(label) => {
-            let what = format!("--security-opt label={label}");
-            return Err(Error::NotYet { what, instead: "use label=disable, or wait for SELinux support" });
+        (Apparmor::Unknown(name), _) => {
+            let reason =
+                "it is not loaded: `apparmor_parser --replace FILE` as root loads the profiles of a file";
+            return Err(Error::value("--security-opt", format!("apparmor={name}"), reason));
         }
-        None => None,
-    };
-    Ok((apparmor, selinux))
+        (Apparmor::Missing(reason), _) => protections.push(Protection::unavailable("apparmor", reason)),
+        (Apparmor::Ready(name), _) => {
+            protections.push(Protection::applied("apparmor"));
+            labels.apparmor = Some(name.clone());
+        }
+    }
+    let asked = security.label != LabelOptions::default() && !security.label.disable;
+    match &host.modules.selinux {
+        Selinux::Off if asked => {
+            return Err(Error::value("--security-opt", "label=", "SELinux is not on here"));
+        }
+        Selinux::Off => {}
+        Selinux::Unused => {
+            let flag = unused("--security-opt label=disable");
+            weakenings.open(WeakeningKind::Label, flag, "what SELinux would have refused");
+        }
+        Selinux::Unknown(context) => {
+            let reason = format!("the policy of this machine has no context `{context}`");
+            return Err(Error::value("--security-opt", "label=", reason));
+        }
+        Selinux::Missing(reason) => protections.push(Protection::unavailable("selinux", reason)),
+        Selinux::Ready { process, files, enforcing } => {
+            protections.push(if *enforcing {
+                Protection::applied("selinux")
+            } else {
+                Protection::weaker("selinux", "permissive: what the policy refuses is only logged")
+            });
+            labels.process = Some(process.clone());
+            labels.files = Some(files.clone());
+        }
+    }
+    Ok(labels)
 }
 
 /// The sysctls: those that let a program without capabilities open low ports and ping, then those of flags.
@@ -213,20 +241,10 @@ fn ping_range(gids: Option<&Map>) -> String {
 }
 
 /// Reports what the choices above leave of each protection.
-pub(crate) fn report(
-    options: &Options,
-    no_new_privileges: bool,
-    host: &Host,
-    protections: &mut Vec<Protection>,
-) {
+pub(crate) fn report(no_new_privileges: bool, protections: &mut Vec<Protection>) {
     protections.push(if no_new_privileges {
         Protection::applied("no_new_privs")
     } else {
         Protection::weaker("no_new_privs", "switched off")
     });
-    // A kernel without a security module is no fault of the machine's owner, so its absence is reported
-    // only where the module is there and the container is not confined by it.
-    if host.apparmor && options.security.apparmor.as_deref().is_none_or(|profile| profile == "unconfined") {
-        protections.push(Protection::unavailable("apparmor", "no profile of ours is loaded"));
-    }
 }

@@ -36,8 +36,7 @@ fn root_host() -> Host {
         thermal: vec![],
         hard_limits: BTreeMap::from([("RLIMIT_NOFILE", 20_000), ("RLIMIT_CORE", u64::MAX)]),
         raises_limits: false,
-        apparmor: false,
-        selinux: false,
+        modules: crate::lsm::Modules::OFF,
         own_directories: vec!["/srv/brig".into()],
         sources: ["/srv/data", "/etc", "/proc", "/run/docker.sock", "/srv/link"]
             .into_iter()
@@ -538,4 +537,60 @@ fn privileged_opens_and_says_so() {
     assert!(!process(&configured).no_new_privileges);
     // Still a user namespace: root inside is nobody outside.
     assert_eq!(linux(&configured).uid_mappings.len(), 1);
+}
+
+#[test]
+fn labels_are_given_reported_or_refused() {
+    use crate::lsm::{Apparmor, Modules, Selinux};
+    let build = |modules: Modules, change: fn(&mut Options)| {
+        let mut options = Options::default();
+        change(&mut options);
+        try_build(&config(), &options, &Host { modules, ..root_host() })
+    };
+    let apparmor = |state: Apparmor, change| build(Modules { apparmor: state, ..Modules::OFF }, change);
+    let has = |configured: &Configured, text: &str| {
+        configured.protections.iter().any(|protection| protection.to_string().starts_with(text))
+    };
+
+    let ready = apparmor(Apparmor::Ready("brig-default".into()), |_| {}).unwrap();
+    assert_eq!(process(&ready).apparmor_profile.as_deref(), Some("brig-default"));
+    assert!(has(&ready, "apparmor is applied") && ready.weakenings.is_empty());
+
+    let missing = apparmor(Apparmor::Missing("no parser".into()), |_| {}).unwrap();
+    assert_eq!(process(&missing).apparmor_profile, None);
+    assert!(has(&missing, "apparmor is unavailable: no parser"));
+    let error = apparmor(Apparmor::Missing("no parser".into()), |o| o.require_all = true).unwrap_err();
+    assert!(error.to_string().contains("apparmor is unavailable: no parser"), "{error}");
+
+    let unused = apparmor(Apparmor::Unused, |o| o.security.apparmor = Some("unconfined".into())).unwrap();
+    assert_eq!(process(&unused).apparmor_profile, None);
+    assert_eq!(unused.weakenings[0].flag, "--security-opt apparmor=unconfined");
+    assert!(
+        apparmor(Apparmor::Unknown("mine".into()), |o| o.security.apparmor = Some("mine".into())).is_err()
+    );
+    assert!(apparmor(Apparmor::Off, |o| o.security.apparmor = Some("mine".into())).is_err());
+    assert!(apparmor(Apparmor::Off, |o| o.security.apparmor = Some("unconfined".into())).is_ok());
+    assert!(apparmor(Apparmor::Ready("a\nb".into()), |o| o.security.apparmor = Some("a\nb".into())).is_err());
+
+    let selinux = |state: Selinux, change| build(Modules { selinux: state, ..Modules::OFF }, change);
+    let contexts = |enforcing| Selinux::Ready {
+        process: "u:r:container_t:s0:c1,c2".into(),
+        files: "u:object_r:container_file_t:s0:c1,c2".into(),
+        enforcing,
+    };
+    let ready = selinux(contexts(true), |_| {}).unwrap();
+    assert_eq!(process(&ready).selinux_label.as_deref(), Some("u:r:container_t:s0:c1,c2"));
+    assert_eq!(linux(&ready).mount_label.as_deref(), Some("u:object_r:container_file_t:s0:c1,c2"));
+    assert!(has(&ready, "selinux is applied"));
+    assert!(has(&selinux(contexts(false), |_| {}).unwrap(), "selinux is weaker: permissive"));
+    assert!(has(
+        &selinux(Selinux::Missing("no type".into()), |_| {}).unwrap(),
+        "selinux is unavailable: no type"
+    ));
+    let kind = |o: &mut Options| o.security.label.kind = Some("x".into());
+    assert!(selinux(Selinux::Unknown("x".into()), kind).is_err());
+    assert!(selinux(Selinux::Off, kind).is_err());
+    let unused = selinux(Selinux::Unused, |o| o.security.label.disable = true).unwrap();
+    assert_eq!((process(&unused).selinux_label.as_deref(), unused.weakenings.len()), (None, 1));
+    assert!(selinux(Selinux::Off, |o| o.security.label.disable = true).is_ok());
 }

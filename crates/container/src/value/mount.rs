@@ -46,7 +46,7 @@ pub struct MountRequest {
 }
 
 const VOLUMES: &str = "named and anonymous volumes come with the next release: name a host directory";
-const LABELS: &str = "relabelling for SELinux comes later: label the directory yourself";
+const LABELS: &str = "brig does not relabel files of the host (CVE-2021-43816): `chcon -R -t container_file_t DIRECTORY` does it for one";
 
 impl MountRequest {
     fn new(typed: String, kind: MountKind, target: &str) -> Self {

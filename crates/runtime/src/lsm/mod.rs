@@ -154,19 +154,19 @@ fn settle_label(label: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// What may be wrong where the kernel does not let a program start under a label.
-pub(crate) fn refused(plan: &Plan, errno: Errno) -> Option<Error> {
-    if !matches!(errno, Errno::ACCESS | Errno::PERM) {
-        return None;
+/// What a failed step says of the labels: one that is not there, or one that the program may not start under.
+pub(crate) fn refused(plan: &Plan, step: usize, errno: Errno) -> Option<Error> {
+    let text = |label: &Label| (label.module.what(), label.wanted.to_string_lossy().into_owned());
+    if let Some(Step::Label(label)) = plan.steps.get(step) {
+        let (what, label) = text(label);
+        return Some(Error::UnknownLabel { what, label });
     }
-    plan.steps.iter().find_map(|step| match step {
-        Step::Label(label) if label.is_of_process() => Some(Error::Confined {
-            what: label.module.what(),
-            label: label.wanted.to_string_lossy().into_owned(),
-            errno,
-        }),
+    let of_process = plan.steps.iter().find_map(|step| match step {
+        Step::Label(label) if label.is_of_process() => Some(text(label)),
         _ => None,
-    })
+    });
+    let (what, label) = of_process.filter(|_| matches!(errno, Errno::ACCESS | Errno::PERM))?;
+    Some(Error::Confined { what, label, errno })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From the flags as text to [`container::Options`].
 
 use container::value::{device, environment, ids, label, mount, name, rlimit, size, sysctl};
-use container::{Error, Options, Profile, SeccompChoice, Sharing};
+use container::{Error, LabelOptions, Options, Profile, SeccompChoice, Sharing};
 
 use super::flags::Flags;
 use crate::error::Failure;
@@ -305,7 +305,7 @@ fn security(text: &str, options: &mut Options) -> Result<(), Failure> {
         ("no-new-privileges", Some("false" | "0")) => security.no_new_privileges = Some(false),
         ("seccomp", Some(argument)) => security.seccomp = seccomp(argument)?,
         ("apparmor", Some(profile)) if !profile.is_empty() => security.apparmor = Some(profile.to_owned()),
-        ("label", Some(label)) if !label.is_empty() => security.label = Some(label.to_owned()),
+        ("label", Some(label)) if !label.is_empty() => return label_part(text, label, &mut security.label),
         ("mask", Some(list)) => security.mask.extend(paths("mask=", list).map_err(failure)?),
         ("unmask", Some(list)) => security.unmask.extend(paths("unmask=", list).map_err(failure)?),
         ("systempaths", Some("unconfined")) => security.unmask.push("ALL".to_owned()),
@@ -315,6 +315,35 @@ fn security(text: &str, options: &mut Options) -> Result<(), Failure> {
         }
         _ => return Err(bad("use seccomp=, no-new-privileges, apparmor=, label=, mask= or unmask=")),
     }
+    Ok(())
+}
+
+/// `label=disable`, or one part of an SELinux context.
+fn label_part(text: &str, label: &str, options: &mut LabelOptions) -> Result<(), Failure> {
+    if label == "disable" {
+        options.disable = true;
+        return Ok(());
+    }
+    // A part goes into a context as it is: colons would make other parts of it, but in a level.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let (part, argument) = label.split_once(':').unwrap_or((label, ""));
+    let is_good = |byte: u8| plain(byte) || (part == "level" && matches!(byte, b':' | b','));
+    let place = match part {
+        "user" => &mut options.user,
+        "role" => &mut options.role,
+        "type" => &mut options.kind,
+        "level" => &mut options.level,
+        "filetype" => &mut options.file_kind,
+        _ => {
+            let reason =
+                "use label=disable, or user:, role:, type:, level: or filetype: and a part of a context";
+            return Err(failure(value("--security-opt", text, reason)));
+        }
+    };
+    if argument.is_empty() || !argument.bytes().all(is_good) {
+        return Err(failure(value("--security-opt", text, "it is no part of an SELinux context")));
+    }
+    *place = Some(argument.to_owned());
     Ok(())
 }
 

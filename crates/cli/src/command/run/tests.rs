@@ -114,8 +114,11 @@ fn every_flag_arrives() {
         ("--security-opt seccomp=docker", |o| o.security.seccomp == SeccompChoice::Docker),
         ("--security-opt seccomp=builtin", |o| o.security.seccomp == SeccompChoice::Profile),
         ("--security-opt apparmor=unconfined", |o| o.security.apparmor.as_deref() == Some("unconfined")),
-        ("--security-opt label=disable", |o| o.security.label.as_deref() == Some("disable")),
-        ("--security-opt label=type:x", |o| o.security.label.as_deref() == Some("type:x")),
+        ("--security-opt label=disable", |o| o.security.label.disable),
+        ("--security-opt label:type:x --security-opt label=level:s0:c1,c2", |o| {
+            o.security.label.kind.as_deref() == Some("x")
+                && o.security.label.level.as_deref() == Some("s0:c1,c2")
+        }),
         ("--security-opt mask=/a:/b", |o| o.security.mask == ["/a", "/b"]),
         ("--security-opt unmask=ALL", |o| o.security.unmask == ["ALL"]),
         ("--security-opt systempaths=unconfined", |o| o.security.unmask == ["ALL"]),
