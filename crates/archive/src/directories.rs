@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timest
 use rustix::io::Errno;
 
 use crate::{Error, Result};
+use files::weaken::{Defence, is_off};
 
 /// One name, in this directory and on this mount.
 const INSIDE: ResolveFlags =
@@ -194,13 +195,13 @@ impl Directories {
 
     /// Opens the directory `name` here.
     pub(crate) fn open(&self, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-        rustix::fs::openat2(self.here(), name, DIRECTORY, Mode::empty(), INSIDE)
+        open_inside(self.here(), name)
     }
 
     /// Opens the directory `components` without entering it.
     pub(crate) fn open_path(&self, components: &[&[u8]]) -> rustix::io::Result<OwnedFd> {
         let path = if components.is_empty() { b".".to_vec() } else { components.join(&b'/') };
-        rustix::fs::openat2(&self.root, path, DIRECTORY, Mode::empty(), INSIDE)
+        open_inside(self.root(), &path)
     }
 
     /// Finishes all directories, the root last.
@@ -258,6 +259,14 @@ impl Directories {
         }
         Ok(())
     }
+}
+
+fn open_inside(directory: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    if is_off(Defence::UnpackResolution) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        return rustix::fs::openat(directory, path, flags, Mode::empty());
+    }
+    rustix::fs::openat2(directory, path, DIRECTORY, Mode::empty(), INSIDE)
 }
 
 fn finish(directory: &OwnedFd, last: Last, path: &[u8]) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::limits::Limits;
 use crate::{Error, Result};
+use files::weaken::{Defence, is_off};
 
 /// The longest path and the longest component that Linux takes, in bytes.
 const MAX_PATH: usize = 4095;
@@ -26,7 +27,7 @@ pub(crate) fn components<'p>(path: &'p [u8], limits: &Limits) -> Result<Vec<&'p 
     for component in path.split(|byte| *byte == b'/') {
         match component {
             b"" | b"." => {}
-            b".." => return bad("has a `..` component"),
+            b".." if !is_off(Defence::UnpackResolution) => return bad("has a `..` component"),
             _ if component.len() > MAX_COMPONENT => return bad("has a component longer than 255 bytes"),
             _ if components.len() == limits.depth => {
                 return Err(Error::Limit { what: "components of a path", limit: limits.depth as u64 });
@@ -64,7 +65,9 @@ pub(crate) fn meaning<'p>(components: &[&'p [u8]], path: &[u8]) -> Result<Meanin
         None => Ok(Meaning::Plain),
         Some(b".wh..opq") => Ok(Meaning::Opaque),
         Some(rest) if rest.starts_with(b".wh.") => Ok(Meaning::Bookkeeping),
-        Some(b"" | b"." | b"..") => Err(Error::entry(path, "is a whiteout of no name")),
+        Some(b"" | b"." | b"..") if !is_off(Defence::UnpackWhiteouts) => {
+            Err(Error::entry(path, "is a whiteout of no name"))
+        }
         Some(hidden) => Ok(Meaning::Whiteout(hidden)),
     }
 }

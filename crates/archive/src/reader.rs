@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::pax::{Pax, decimal};
 use crate::source::Source;
 use crate::{Error, Result};
+use files::weaken::{Defence, is_off};
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -359,6 +360,7 @@ fn stored_size(header: u64, pax: Option<u64>) -> std::result::Result<u64, &'stat
     match pax {
         None => Ok(header),
         Some(size) if size == header => Ok(size),
+        Some(_) if is_off(Defence::UnpackSizes) => Ok(header),
         Some(size)
             if size > MAX_OCTAL_SIZE && [0, MAX_OCTAL_SIZE, size & MAX_OCTAL_SIZE].contains(&header) =>
         {

@@ -11,9 +11,10 @@
 //! * [`lock`]: `flock(2)`, released when its holder dies.
 //! * [`remove_tree`]: however deep, and never out of it.
 //! * [`pause`]: where a race test stops us; compiled to nothing without the feature `test-pauses`.
+//! * [`weaken`]: which defences a control leaves out; none without the feature `test-weaken`.
 //!
 //! It deliberately knows nothing of mounts, containers, or ownership, and reads no environment
-//! variable (the test-only `pause` aside).
+//! variable (the test-only `pause` and `weaken` aside).
 //!
 //! ```
 //! use std::os::fd::AsFd;
@@ -37,6 +38,7 @@ pub mod procfs;
 mod relpath;
 pub mod root;
 mod tree;
+pub mod weaken;
 
 pub use descriptor::{clear_cloexec, open_directory, read_all, set_cloexec, write_all};
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use files::weaken::{Defence, is_off};
 use oci::Digest;
 use oci::image::Descriptor;
 use rustix::fs::OFlags;
@@ -55,7 +56,7 @@ pub(crate) fn check(what: &'static str, descriptor: &Descriptor, bytes: &[u8]) -
     if found != descriptor.size {
         return Err(Error::Size { digest: Box::new(descriptor.digest), expected: descriptor.size, found });
     }
-    if !descriptor.digest.matches(bytes) {
+    if !descriptor.digest.matches(bytes) && !is_off(Defence::BlobDigests) {
         return Err(Error::Digest {
             what,
             expected: Box::new(descriptor.digest),

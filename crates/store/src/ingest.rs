@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use files::atomic;
 use files::lock::{self, Lock};
+use files::weaken::{Defence, is_off};
 use oci::image::{Descriptor, MAX_LAYERS, chain_ids};
 use oci::{Algorithm, Digest, Hasher};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
@@ -114,6 +115,10 @@ impl<'a> Ingest<'a> {
                     found: size,
                 });
             }
+            if is_off(Defence::BlobDigests) {
+                self.stage(descriptor.digest, name, &file)?;
+                return Ok((descriptor.digest, size));
+            }
             if digest != descriptor.digest {
                 return Err(Error::Digest {
                     what,
@@ -187,7 +192,9 @@ impl<'a> Ingest<'a> {
         let job = Job { blob: self.open(blob)?, target: target.as_fd(), below: beneath };
         let unpacked = unpack::unpack(self.store.ownership(), job)?;
         let Unpacked { diff_id, size, entries, is_whole, skipped, unconfined } = unpacked;
-        if let Some(expected) = expected.filter(|expected| **expected != diff_id) {
+        if let Some(expected) =
+            expected.filter(|expected| **expected != diff_id && !is_off(Defence::BlobDigests))
+        {
             return Err(Error::Digest {
                 what: "uncompressed layer",
                 expected: Box::new(*expected),

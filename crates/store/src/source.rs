@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, OFlags};
+use files::weaken::{Defence, is_off};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -124,7 +125,13 @@ impl Read for Content<'_> {
 fn open_file<'a>(directory: &OwnedFd, name: &str) -> Result<Option<Content<'a>>> {
     let relative = files::RelPath::new(name)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match files::root::open_no_symlinks(directory, relative.as_path(), flags) {
+    let opened = if is_off(Defence::BlobLinks) {
+        rustix::fs::openat(directory, relative.as_path(), flags | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| files::Error::System { operation: "open", path: name.into(), errno })
+    } else {
+        files::root::open_no_symlinks(directory, relative.as_path(), flags)
+    };
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) if matches!(error.errno(), Some(Errno::LOOP)) => {

@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use archive::{CompressedDigest, Confinement, Devices, End, Ids, Layer, Limits, Options, Whiteouts};
+use files::weaken::{Defence, is_off};
 use idmap::{Map, NamespaceRequest, Subordinate, in_user_namespace};
 use oci::{Algorithm, Digest};
 use rustix::fs::{Gid, Mode, Uid};
@@ -205,9 +206,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// In the child: gives the directory the attributes of the layer below, then applies the archive.
 fn apply(ownership: &Ownership, job: Job<'_>) -> Result<Unpacked> {
-    let limits = Limits::default();
+    let mut limits = Limits::default();
+    if is_off(Defence::UnpackRatio) {
+        limits.ratio = u64::MAX;
+    }
     // no descriptor of anything else is needed from here on, and no path leads anywhere else
-    let confinement = archive::confine(job.target, &limits);
+    let confinement = (!is_off(Defence::UnpackConfinement)).then(|| archive::confine(job.target, &limits));
     if let Some(below) = &job.below {
         // the merged root directory shows the attributes of the topmost layer's
         let root = rustix::fs::fstat(below).map_err(|errno| Error::system("stat", "layer", errno))?;
@@ -224,14 +228,21 @@ fn apply(ownership: &Ownership, job: Job<'_>) -> Result<Unpacked> {
             Ownership::Kept => Whiteouts::OverlayTrusted,
             Ownership::Mapped { .. } => Whiteouts::OverlayUser,
         },
-        devices: Devices::Skip,
+        devices: if is_off(Defence::UnpackDevices) { Devices::Make } else { Devices::Skip },
         compressed: CompressedDigest::Skip,
     };
     let applied = archive::apply(job.blob, job.target, &options, &limits)?;
     let skipped = applied.skipped.iter().take(MAX_SKIPPED).map(|skipped| format!("{skipped:?}")).collect();
     let (diff_id, size, entries) = (applied.diff_id, applied.bytes, applied.entries);
     let is_whole = applied.end == End::Marker;
-    Ok(Unpacked { diff_id, size, entries, is_whole, skipped, unconfined: unconfined(&confinement) })
+    Ok(Unpacked {
+        diff_id,
+        size,
+        entries,
+        is_whole,
+        skipped,
+        unconfined: confinement.as_ref().map(unconfined).unwrap_or_default(),
+    })
 }
 
 /// What did not confine the child, in words.
