@@ -180,6 +180,16 @@ pub enum Error {
     /// The calling process has more than one thread.
     #[error("a process with threads must not fork a closure")]
     Threads,
+    /// No user namespace can be made or used here.
+    #[error("{}", no_user_namespace(*errno, reason, mend.as_deref()))]
+    NoUserNamespace {
+        /// The kernel's answer.
+        errno: Errno,
+        /// Which switch it is, in one line.
+        reason: String,
+        /// The command that mends it, to be run as root.
+        mend: Option<String>,
+    },
     /// A step of setting up a namespace failed in the child.
     #[error("{step} in a new user namespace")]
     Namespace {
@@ -195,4 +205,21 @@ pub enum Error {
         /// Bytes allowed.
         limit: usize,
     },
+}
+
+impl Error {
+    /// The error for a user namespace that could not be made: says which of the kernel's switches it was.
+    #[must_use]
+    pub fn refused_namespace(errno: Errno) -> Self {
+        let (reason, mend) = crate::doctor::refusal(errno);
+        Self::NoUserNamespace { errno, reason, mend }
+    }
+}
+
+fn no_user_namespace(errno: Errno, reason: &str, mend: Option<&str>) -> String {
+    let errno = errno.to_string();
+    let repeated = reason.starts_with(&errno);
+    let errno = if repeated { String::new() } else { format!(" ({errno})") };
+    let mend = mend.map(|mend| format!(": as root run `{mend}`")).unwrap_or_default();
+    format!("no user namespace can be used{errno}: {reason}{mend}")
 }

@@ -19,7 +19,10 @@ pub fn namespace_of(uid: &Map, gid: &Map) -> Result<OwnedFd, Error> {
             rustix::event::pause();
         }
     })
-    .map_err(failed("make a user namespace"))?;
+    .map_err(|errno| match errno {
+        rustix::io::Errno::DEADLK => Error::Threads,
+        errno => Error::refused_namespace(errno),
+    })?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let path = format!("/proc/{}", child.pid().as_raw_nonzero());
     let process = rustix::fs::open(path.as_str(), flags, Mode::empty()).map_err(failed("open a process"))?;

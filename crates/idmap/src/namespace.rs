@@ -74,7 +74,7 @@ pub fn in_user_namespace(
     })
     .map_err(|errno| match errno {
         Errno::DEADLK => Error::Threads,
-        errno => Error::Namespace { step: "clone", errno },
+        errno => Error::refused_namespace(errno),
     })?;
     drop(answer_write);
     drop(go_read);
@@ -148,6 +148,11 @@ fn setup_error(answer: &[u8]) -> Error {
     let (name, number) = text.split_once('\0').unwrap_or(("", ""));
     let step = STEPS.iter().find(|step| **step == name).copied().unwrap_or("set up");
     let errno = number.parse().map_or(Errno::IO, Errno::from_raw_os_error);
+    if matches!(errno, Errno::PERM | Errno::ACCESS)
+        && let Some((reason, mend)) = crate::doctor::powerless()
+    {
+        return Error::NoUserNamespace { errno, reason, mend };
+    }
     Error::Namespace { step, errno }
 }
 

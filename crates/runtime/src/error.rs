@@ -189,8 +189,12 @@ impl Error {
                 "root sees what is loaded in /sys/kernel/security/apparmor/profiles; `apparmor_parser --replace FILE` loads"
                     .to_owned(),
             ),
-            Self::Step { failure, .. } if failure.errno == Errno::PERM => {
-                Some("`brig doctor` tells what this host refuses".to_owned())
+            Self::Step { failure, .. } if matches!(failure.errno, Errno::PERM | Errno::ACCESS) => {
+                Some(match idmap::doctor::powerless() {
+                    Some((reason, Some(mend))) => format!("{reason}: as root run `{mend}`"),
+                    Some((reason, None)) => reason,
+                    None => "`brig doctor` tells what this host refuses".to_owned(),
+                })
             }
             _ => None,
         }

@@ -82,7 +82,13 @@ pub(crate) fn clone(
         files.append(&mut ready.prepared.cgroup_files);
         ready.prepared.cgroup_files = files;
     }
-    let failed = |errno| Error::system("clone", "the container's process", errno);
+    let new_user = plan.namespaces.creates(NamespaceKind::User);
+    let failed = |errno| match errno {
+        Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::USERS if new_user => {
+            idmap::Error::refused_namespace(errno).into()
+        }
+        errno => Error::system("clone", "the container's process", errno),
+    };
     if ready.prepared.joins.is_empty() {
         return match clone3(flags, into).map_err(failed)? {
             Cloned::Child => {

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
 
+use super::{Attempt, Switches};
 use crate::subordinate::outside_service;
 use crate::{Error, Side, Subordinate, SubordinateTable, account, helper, read};
 
@@ -53,12 +54,10 @@ pub struct Facts {
     pub newuidmap: Option<HelperFile>,
     /// `newgidmap`, where installed.
     pub newgidmap: Option<HelperFile>,
-    /// `user.max_user_namespaces`; none where the kernel has no user namespaces.
-    pub max_user_namespaces: Option<u64>,
-    /// `kernel.unprivileged_userns_clone`, a Debian and Arch addition.
-    pub unprivileged_userns_clone: Option<u64>,
-    /// `kernel.apparmor_restrict_unprivileged_userns`, an Ubuntu addition.
-    pub apparmor_restrict_userns: Option<u64>,
+    /// What may refuse user namespaces.
+    pub switches: Switches,
+    /// What became of making one.
+    pub attempt: Attempt,
 }
 
 impl Facts {
@@ -76,10 +75,6 @@ impl Facts {
     /// As [`Self::of_host`].
     pub fn read(etc: &Path, sysctls: &Path, uid: u32) -> Result<Self, Error> {
         let switch = read::optional(&etc.join("nsswitch.conf"))?.unwrap_or_default();
-        let number = |name: &str| {
-            let text = read::optional(&sysctls.join(name)).ok()??;
-            String::from_utf8_lossy(&text).trim().parse().ok()
-        };
         Ok(Self {
             privilege: if uid == 0 { Privilege::Root } else { Privilege::User },
             uid,
@@ -92,9 +87,8 @@ impl Facts {
             lookalikes: lookalikes(etc),
             newuidmap: helper_file(Side::Uid),
             newgidmap: helper_file(Side::Gid),
-            max_user_namespaces: number("user/max_user_namespaces"),
-            unprivileged_userns_clone: number("kernel/unprivileged_userns_clone"),
-            apparmor_restrict_userns: number("kernel/apparmor_restrict_unprivileged_userns"),
+            switches: Switches::read(sysctls),
+            attempt: Attempt::make(),
         })
     }
 

@@ -5,9 +5,11 @@
 //! group's line appended to `/etc/subuid`, `dockermap` in one file and `dockermapper` in the other.
 
 mod facts;
+mod switches;
 mod tables;
 
 pub use facts::{Facts, HelperFile, Privilege};
+pub use switches::{Attempt, Switches, powerless, refusal};
 
 use crate::{Error, Side};
 
@@ -78,46 +80,12 @@ pub fn examine(uid: u32) -> Result<Vec<Finding>, Error> {
 /// Judges what was read.
 #[must_use]
 pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let mut findings = vec![user_namespaces(facts)];
+    let mut findings = vec![switches::judge(facts.privilege, &facts.switches, facts.attempt)];
     tables::judge(facts, &mut findings);
     for (side, helper) in [(Side::Uid, &facts.newuidmap), (Side::Gid, &facts.newgidmap)] {
         findings.push(helper_program(facts, side, helper.as_ref()));
     }
     findings
-}
-
-const USER_NAMESPACES: &str = "user namespaces";
-
-fn user_namespaces(facts: &Facts) -> Finding {
-    let mend = |setting: &str| Some(format!("sysctl -w {setting}"));
-    if facts.max_user_namespaces == Some(0) {
-        return Finding::unavailable(
-            USER_NAMESPACES,
-            "`user.max_user_namespaces` is 0",
-            mend("user.max_user_namespaces=15000"),
-        );
-    }
-    if facts.max_user_namespaces.is_none() {
-        return Finding::unavailable(USER_NAMESPACES, "the kernel is built without CONFIG_USER_NS", None);
-    }
-    if facts.privilege == Privilege::User {
-        if facts.unprivileged_userns_clone == Some(0) {
-            return Finding::unavailable(
-                USER_NAMESPACES,
-                "`kernel.unprivileged_userns_clone` is 0: root alone may make them",
-                mend("kernel.unprivileged_userns_clone=1"),
-            );
-        }
-        if facts.apparmor_restrict_userns.is_some_and(|value| value != 0) {
-            return Finding::weaker(
-                USER_NAMESPACES,
-                "`kernel.apparmor_restrict_unprivileged_userns` is on: AppArmor takes the capabilities in them away \
-                 from programs without a profile",
-                mend("kernel.apparmor_restrict_unprivileged_userns=0"),
-            );
-        }
-    }
-    Finding::applied(USER_NAMESPACES, format!("up to {}", facts.max_user_namespaces.unwrap_or_default()))
 }
 
 fn helper_program(facts: &Facts, side: Side, helper: Option<&HelperFile>) -> Finding {

@@ -26,9 +26,8 @@ fn facts(uid: u32, subuid: Option<&str>, subgid: Option<&str>) -> Facts {
         lookalikes: Vec::new(),
         newuidmap: Some(HelperFile { path: "/usr/bin/newuidmap".into(), privileged: true, nosuid: false }),
         newgidmap: Some(HelperFile { path: "/usr/bin/newgidmap".into(), privileged: true, nosuid: false }),
-        max_user_namespaces: Some(1000),
-        unprivileged_userns_clone: None,
-        apparmor_restrict_userns: None,
+        switches: Switches { max: Some(1000), ..Switches::default() },
+        attempt: Attempt::Works,
     }
 }
 
@@ -160,12 +159,10 @@ fn helpers_and_sysctls() {
     check(|host| host.newuidmap = None, "| apt-get install uidmap");
     check(|host| host.newgidmap.as_mut().unwrap().privileged = false, "chmod u+s /usr/bin/newgidmap");
     check(|host| host.newuidmap.as_mut().unwrap().nosuid = true, "remount,suid");
-    check(|host| host.max_user_namespaces = Some(0), "sysctl -w user.max_user_namespaces=15000");
-    check(|host| host.max_user_namespaces = None, "CONFIG_USER_NS");
-    check(|host| host.unprivileged_userns_clone = Some(0), "sysctl -w kernel.unprivileged_userns_clone=1");
-    check(|host| host.apparmor_restrict_userns = Some(1), "apparmor_restrict_unprivileged_userns=0");
+    check(|host| host.switches.max = Some(0), "sysctl -w user.max_user_namespaces=15000");
+    check(|host| host.attempt = Attempt::Refused(rustix::io::Errno::PERM), "chroot");
     let mut root = facts(0, good, good);
     root.newuidmap = None;
-    root.unprivileged_userns_clone = Some(0);
+    root.switches.unprivileged_clone = Some(0);
     assert_eq!(complaints(&root), [""; 0]);
 }

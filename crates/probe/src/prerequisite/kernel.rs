@@ -17,7 +17,7 @@ pub(super) fn findings(host: &Host) -> Vec<Finding> {
     let mut findings = vec![version(&rustix::system::uname().release().to_string_lossy())];
     findings.extend(calls());
     findings.push(seccomp());
-    findings.push(security_modules());
+    findings.push(security_modules(host));
     findings.push(ports(host));
     for (name, path, use_, module) in [
         ("/dev/fuse", "/dev/fuse", "file systems by programs (fuse-overlayfs)", "fuse"),
@@ -129,17 +129,29 @@ fn seccomp() -> Finding {
     }
 }
 
-fn security_modules() -> Finding {
+/// Whether one is on, and whether it confines containers.
+fn security_modules(host: &Host) -> Finding {
     const NAME: &str = "AppArmor or SELinux";
+    let confines = |module: &str, mend: Option<&str>| match &host.unconfined {
+        None => Finding::applied(NAME, format!("{module}, containers are confined")),
+        Some(reason) => Finding::weaker(
+            NAME,
+            format!("{module}, containers are not confined: {reason}"),
+            mend.map(str::to_owned),
+        ),
+    };
     if let Ok(enforcing) = read::line("/sys/fs/selinux/enforce") {
         return if enforcing == "1" {
-            Finding::applied(NAME, "SELinux, enforcing")
+            confines("SELinux, enforcing", None)
         } else {
             Finding::weaker(NAME, "SELinux, permissive", Some("setenforce 1".to_owned()))
         };
     }
     if read::line("/sys/module/apparmor/parameters/enabled").is_ok_and(|enabled| enabled == "Y") {
-        return Finding::applied(NAME, "AppArmor");
+        return confines(
+            "AppArmor",
+            Some("brig doctor --print-profile containers | apparmor_parser --replace"),
+        );
     }
     Finding::weaker(NAME, "neither is enabled: one wall less behind the others", None)
 }

@@ -24,6 +24,8 @@ pub struct Host {
     pub run: PathBuf,
     /// `XDG_RUNTIME_DIR`, where it is set.
     pub runtime: Option<PathBuf>,
+    /// Why AppArmor or SELinux, where one is on, does not confine containers; none where it does.
+    pub unconfined: Option<String>,
 }
 
 impl Host {
@@ -108,8 +110,13 @@ mod tests {
 
     #[test]
     fn this_host_can_be_examined() {
-        let host =
-            Host { uid: 0, store: "/nonexistent/a".into(), run: "/nonexistent/b".into(), runtime: None };
+        let host = Host {
+            uid: 0,
+            store: "/nonexistent/a".into(),
+            run: "/nonexistent/b".into(),
+            runtime: None,
+            unconfined: None,
+        };
         let findings = examine(&host);
         assert!(findings.len() > 15, "{findings:?}");
         assert!(findings.iter().all(|finding| !finding.detail.contains('\n')));

@@ -194,6 +194,7 @@ mod tests {
     #[test]
     fn runtime_directories() {
         let host = |uid, runtime: Option<&str>| Host {
+            unconfined: None,
             uid,
             store: "/".into(),
             run: "/tmp/brig-1".into(),
