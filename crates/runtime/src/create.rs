@@ -15,6 +15,7 @@ use crate::launch::{self, Answers, Launched};
 use crate::opened::{Filter, StartGate};
 use crate::plan::{self, Facts, Plan, RootKind};
 use crate::prepare::{self, Given, Layers, Ready};
+use crate::relay::{self, Relay, Stream};
 use crate::state::{self, DONE, GO, Saved, StateRoot};
 use crate::{Error, Result, allow, console, facts, home, hooks, legacy, listener, lsm, verify};
 
@@ -139,7 +140,7 @@ pub fn plan_of(spec: &Spec, bundle: &str, layers: Option<(usize, bool)>, init: b
 pub fn create(request: Request<'_>, report: &mut Report) -> Result<()> {
     let (id, root) = (request.id.to_owned(), request.root);
     let (console_socket, pid_file) = (request.console_socket.clone(), request.pid_file.clone());
-    let made = make(request, Purpose::Create, report)?;
+    let made = make(request, Purpose::Create, Vec::new(), report)?;
     finish_start(&made, console_socket.as_deref(), pid_file.as_deref())
         .inspect_err(|_| undo(root, &id, made.cgroup.as_ref(), Some(&made.saved)))?;
     made.launched.release();
@@ -151,7 +152,10 @@ pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) 
     let (id, root, interactive) = (request.id.to_owned(), request.root, request.interactive);
     let (console_socket, pid_file) = (request.console_socket.clone(), request.pid_file.clone());
     let signals = if detach { None } else { Some(foreground::hold_signals()?) };
-    let mut made = make(request, Purpose::Run, report)?;
+    let terminal = request.spec.process.as_ref().is_some_and(|process| process.terminal);
+    let (streams, mut relay) =
+        if detach || terminal { (Vec::new(), None) } else { Relay::by_pipes(interactive)? };
+    let mut made = make(request, Purpose::Run, streams, report)?;
     let process = launch::open_process(made.launched.pid)?;
     let checked = verify::verify(&made.plan, &process)
         .and_then(|()| finish_start(&made, console_socket.as_deref(), pid_file.as_deref()))
@@ -165,9 +169,11 @@ pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) 
         made.launched.release();
         return Ok(Exit(0));
     };
-    let master = if console_socket.is_none() { made.answers.terminal.take() } else { None };
+    if let Some(master) = made.answers.terminal.take().filter(|_| console_socket.is_none()) {
+        relay = Some(Relay::for_master(master, interactive)?);
+    }
     let (_, pidfd) = made.launched.release();
-    let exit = foreground::wait(pidfd.as_fd(), signals.as_fd(), master, interactive)?;
+    let exit = foreground::wait(pidfd.as_fd(), signals.as_fd(), relay)?;
     if !keep {
         report.warnings.extend(crate::lifecycle::tear_down(root, &made.saved)?);
     }
@@ -180,12 +186,12 @@ enum Purpose {
     Run,
 }
 
-fn make(request: Request<'_>, mode: Purpose, report: &mut Report) -> Result<Made> {
+fn make(request: Request<'_>, mode: Purpose, streams: Vec<Stream>, report: &mut Report) -> Result<Made> {
     check_terminal(&request, mode)?;
     let directory = request.root.reserve(request.id)?;
     let (root, id) = (request.root, request.id);
     let (mut cgroup, mut begun) = (None, None);
-    make_in(request, mode, &directory, &mut cgroup, &mut begun, report)
+    make_in(request, mode, streams, &directory, &mut cgroup, &mut begun, report)
         .inspect_err(|_| undo(root, id, cgroup.as_ref(), begun.as_ref()))
 }
 
@@ -222,6 +228,7 @@ fn check_terminal(request: &Request<'_>, mode: Purpose) -> Result<()> {
 fn make_in(
     mut request: Request<'_>,
     mode: Purpose,
+    streams: Vec<Stream>,
     directory: &OwnedFd,
     made_cgroup: &mut Option<Cgroup>,
     begun: &mut Option<Saved>,
@@ -247,6 +254,7 @@ fn make_in(
     facts.keep_keyring = request.keep_keyring;
     facts.init = request.init;
     facts.no_input = !request.interactive && !process.terminal;
+    facts.relayed = !streams.is_empty();
     facts.root = match &request.layers {
         Some(layers) => RootKind::Overlay {
             lower: layers.lower.len(),
@@ -267,7 +275,9 @@ fn make_in(
     let preserved = request.preserve_descriptors;
     let checked_sources = std::mem::take(&mut request.checked_sources);
     let label = plan::mount_label(spec, &facts)?;
-    let given = Given { layers: request.layers.take(), start, preserved, home, label, checked_sources };
+    relay::give(&streams, launch::root_of(spec))?;
+    let layers = request.layers.take();
+    let given = Given { layers, start, preserved, home, label, checked_sources, streams };
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
     prepare_hooks(spec, &mut ready)?;

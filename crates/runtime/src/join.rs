@@ -13,6 +13,7 @@ use crate::foreground::{self, Exit};
 use crate::launch;
 use crate::lifecycle::{Container, status_name};
 use crate::prepare::{self, Given};
+use crate::relay::{self, Relay};
 use crate::verify::{self, NAMESPACE_FILES};
 use crate::{Error, Result, console, home, listener, lsm, plan, subgroup};
 
@@ -63,9 +64,16 @@ pub fn exec_in(
         return Err(Error::Terminal("a detached terminal needs `--console-socket` to be handed over"));
     }
     let signals = if request.detach { None } else { Some(foreground::hold_signals()?) };
+    let (streams, mut relay) = if request.detach || request.process.terminal {
+        (Vec::new(), None)
+    } else {
+        Relay::by_pipes(request.interactive)?
+    };
+    relay::give(&streams, launch::root_of(&saved.spec))?;
     let seccomp = saved.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     // With a session keyring of its own, too: the caller's is the host's.
-    let facts = create::exec_facts();
+    let mut facts = create::exec_facts();
+    facts.relayed = !streams.is_empty();
     let mut process = request.process.clone();
     lsm::inherit(&mut process, &saved.spec)?;
     let plan = plan::build_exec(&process, &facts, seccomp)?;
@@ -74,7 +82,7 @@ pub fn exec_in(
     let filter = create::filter_of(&saved.spec, None, &mut Report::default())?;
     let home = home::missing(&request.process, &create::root_path(&saved.spec, &saved.bundle));
     let label = plan::mount_label(&saved.spec, &facts)?;
-    let given = Given { preserved: request.preserve_descriptors, home, label, ..Given::default() };
+    let given = Given { preserved: request.preserve_descriptors, home, label, streams, ..Given::default() };
     let mut ready = prepare::prepare(&plan, &facts.root, &process, filter, given)?;
     ready.prepared.joins = namespaces_of(saved.pid)?;
     if !saved.is_alive() {
@@ -111,8 +119,12 @@ pub fn exec_in(
     }
     let (_, pidfd) = launched.release();
     let Some(signals) = signals else { return Ok(Exit(0)) };
-    let master = if request.console_socket.is_none() { answers.terminal.take() } else { None };
-    foreground::wait(pidfd.as_fd(), signals.as_fd(), master, request.interactive)
+    // Their ends of the pipes are the process's alone: it may be the last that writes.
+    drop(ready);
+    if let Some(master) = answers.terminal.take().filter(|_| request.console_socket.is_none()) {
+        relay = Some(Relay::for_master(master, request.interactive)?);
+    }
+    foreground::wait(pidfd.as_fd(), signals.as_fd(), relay)
 }
 
 /// The namespaces of a process that are not our own, the user namespace first.

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroup::Cgroup;
-use oci::runtime::NamespaceKind;
+use oci::runtime::{NamespaceKind, Spec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
@@ -310,6 +310,13 @@ fn overlay(
         label: kind.label,
     }
     .of_detached(layers.iter().chain(&writable).map(AsFd::as_fd))
+}
+
+/// The host's ids of a container's root.
+pub(crate) fn root_of(spec: &Spec) -> (u32, u32) {
+    spec.linux
+        .as_ref()
+        .map_or((0, 0), |linux| (host_root(&linux.uid_mappings), host_root(&linux.gid_mappings)))
 }
 
 /// The host's id of the container's root, or of the lowest id that it has.

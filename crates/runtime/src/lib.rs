@@ -10,6 +10,7 @@ pub mod plan;
 pub mod lsm;
 mod overlay;
 mod prepare;
+mod relay;
 mod seal;
 mod weaken;
 

@@ -87,6 +87,8 @@ pub struct Prepared {
     /// Files of the container's v1 cgroups that the child writes itself into: a move by another process costs
     /// milliseconds (the kernel waits for a grace period), this one microseconds.
     pub cgroup_files: Vec<OwnedFd>,
+    /// Standard streams of the payload in place of the caller's, with their numbers.
+    pub streams: Vec<(OwnedFd, u32)>,
     /// Namespaces to join, in order.
     pub joins: Vec<(OwnedFd, u64)>,
     /// Where a race test stops the child; nothing in a product.

@@ -12,7 +12,8 @@ use sys::mount::{Attributes, Reach, set_attributes};
 use crate::create::CheckedSource;
 use crate::opened::{Filter, Opened, Prepared, PreparedHook, StartGate};
 use crate::plan::option::Parameter;
-use crate::plan::{IdMap, InnerPath, Plan, RootKind, Source};
+use crate::plan::{IdMap, InnerPath, Plan, RootKind, Source, Step};
+use crate::relay::Stream;
 use crate::weaken::Defence;
 use crate::{Error, Result, seal, weaken};
 
@@ -52,6 +53,7 @@ pub(crate) struct Given {
     /// The SELinux label of file systems that are made, as a mount option.
     pub label: Option<Parameter>,
     pub checked_sources: Vec<CheckedSource>,
+    pub streams: Vec<Stream>,
 }
 
 /// Everything for the child and what the parent adds after clone.
@@ -124,6 +126,7 @@ pub(crate) fn prepare(
         ephemeral,
         user_attributes: !rustix::process::geteuid().is_root(),
         cgroup_files: Vec::new(),
+        streams: given.streams,
         joins: open_namespaces(plan)?,
         pauses: files::pause::Points::prepare(),
         console: InnerPath::new("/dev/console").map_err(|error| crate::plan::Refusal::Path {

@@ -29,6 +29,10 @@ pub(crate) enum Defence {
     Source = 1024,
     /// Security labels are written through a procfs of our own and read back, before and after exec (CVE-2019-16884).
     LabelVerify = 2048,
+    /// The caller's standard streams are not handed on (CVE-2016-10124).
+    Streams = 4096,
+    /// Only settings of the container's own namespaces are set (CVE-2022-0811, GO-2022-0363).
+    Sysctl = 8192,
     /// No defence: overlays get their layers as descriptors. Without it they are mounted as before Linux 6.13.
     LayerDescriptors = 512,
 }
@@ -74,6 +78,8 @@ pub(crate) fn prepare() {
             "keyring" => Defence::Keyring,
             "source" => Defence::Source,
             "lsm-verify" => Defence::LabelVerify,
+            "streams" => Defence::Streams,
+            "sysctl" => Defence::Sysctl,
             "layer-descriptors" => Defence::LayerDescriptors,
             other => panic!("`BRIG_WEAKEN` names the unknown defence `{other}`"),
         };

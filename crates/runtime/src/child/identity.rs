@@ -1,7 +1,7 @@
 //! Ids and capabilities of the payload, and pid 1 for `--init`.
 
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, Gid, Uid};
 use rustix::io::Errno;
@@ -28,14 +28,14 @@ pub(super) fn take_ids(uid: u32, gid: u32) -> Outcome {
 
 /// Takes the identity of the payload. The order matters: the bounding set takes CAP_SETPCAP to shrink,
 /// groups take CAP_SETGID, and both are gone after the change of the user (CVE-2022-36109).
-pub(super) fn take(identity: &Identity) -> Outcome {
+pub(super) fn take(identity: &Identity, streams: &[(OwnedFd, u32)]) -> Outcome {
     let wanted = identity.capabilities;
     shrink_bounding_set(wanted.bounding)?;
     rustix::thread::set_keep_capabilities(true).during(Operation::Capabilities)?;
     if !weaken::is_off(Defence::Groups) {
         set_groups(&identity.groups)?;
     }
-    own_streams(identity.uid)?;
+    own_streams(identity.uid, streams)?;
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid).during(Operation::SetIds)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).during(Operation::SetIds)?;
@@ -95,15 +95,17 @@ fn set_groups(groups: &[u32]) -> Outcome {
     }
 }
 
-/// Gives pipes among the standard streams to the user, so that `/dev/stdout` can be opened again.
+/// Gives pipes among the standard streams to the user, so that `/dev/stdout` can be opened again: those that will
+/// become standard streams, or else those that the caller made for it.
 ///
 /// Only pipes: a regular file or terminal of the host keeps its owner.
-fn own_streams(uid: u32) -> Outcome {
+fn own_streams(uid: u32, relayed: &[(OwnedFd, u32)]) -> Outcome {
     if uid == 0 {
         return Ok(());
     }
-    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    for stream in streams {
+    let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let callers = standard.into_iter().filter(|_| relayed.is_empty());
+    for stream in relayed.iter().map(|(pipe, _)| pipe.as_fd()).chain(callers) {
         match rustix::fs::fstat(stream) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && stat.st_uid != uid => {
                 match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None) {

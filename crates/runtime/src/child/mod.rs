@@ -176,6 +176,7 @@ impl Child<'_> {
             }
             Step::Personality(domain) => sys::process::set_personality(*domain).during(Operation::Schedule),
             Step::NoInput => no_input(),
+            Step::Streams => self.take_streams(),
             Step::Tidy => self.tidy(),
             Step::Limits => self.set_limits(),
             Step::Affinity(mask) => {
@@ -186,7 +187,7 @@ impl Child<'_> {
             Step::StartHooks => self.run_hooks(hook::Moment::Start),
             Step::Label(label) => self.write_label(label),
             Step::Identity(identity) => {
-                identity::take(identity)?;
+                identity::take(identity, &self.prepared.streams)?;
                 if self.directory_pending {
                     self.enter_pending_directory()?;
                 }
@@ -219,6 +220,13 @@ impl Child<'_> {
     }
 
     /// Says that everything is in place, and for a created container waits for `start`.
+    fn take_streams(&self) -> Outcome {
+        for (pipe, stream) in &self.prepared.streams {
+            sys::exec::replace_stream(pipe.as_fd(), *stream).during(Operation::TakeTerminal)?;
+        }
+        Ok(())
+    }
+
     fn ready(&self) -> Outcome {
         let Some(gate) = &self.prepared.start else { return Ok(()) };
         message::send(self.socket, Message::Ready, &[]).during(Operation::Synchronise)?;

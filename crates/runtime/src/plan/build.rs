@@ -422,6 +422,10 @@ fn tail(
         plan.steps.push(Step::StartHooks);
     }
     if filter.is_some() && process.no_new_privileges {
+    // Nobody reads the pipes before the payload runs: hooks that write much would wait for ever.
+    if facts.relayed {
+        plan.steps.push(Step::Streams);
+    }
         plan.steps.push(Step::Filter);
     }
     if notify {

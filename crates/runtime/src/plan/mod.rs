@@ -42,6 +42,8 @@ pub struct Facts {
     pub keep_keyring: bool,
     /// The standard input is not the container's.
     pub no_input: bool,
+    /// Whether standard streams are pipes that are relayed to the caller's.
+    pub relayed: bool,
     /// Keep a reaping pid 1 of ours in front of the payload.
     pub init: bool,
     /// Absolute path of the bundle: what relative sources count from.

@@ -3,10 +3,12 @@
 use std::ffi::CString;
 use std::fmt;
 
+use oci::runtime::NamespaceKind;
 use sys::mount::Attributes;
 
 use super::option::Parameter;
 use super::path::InnerPath;
+use super::sysctl;
 use crate::lsm::Label;
 
 /// Index of a descriptor that the parent opens: see [`super::Source`].
@@ -100,6 +102,8 @@ pub enum Step {
     Personality(u64),
     /// Read from `/dev/null` instead of the caller's standard input.
     NoInput,
+    /// Take the pipes that are relayed to the caller's standard streams.
+    Streams,
     /// Give every signal its default, let no descriptor of ours survive exec.
     Tidy,
     /// Set the resource limits of the plan: from here few descriptors may be left.
@@ -238,6 +242,18 @@ pub struct CapabilitySets {
     pub ambient: u64,
 }
 
+impl Step {
+    /// The field of the spec, and the kind of namespace that the step changes a setting of.
+    pub(crate) fn changes(&self) -> Option<(&'static str, NamespaceKind)> {
+        match self {
+            Self::Hostname(_) => Some(("hostname", NamespaceKind::Uts)),
+            Self::Domainname(_) => Some(("domainname", NamespaceKind::Uts)),
+            Self::Sysctl { path, .. } => Some(("linux.sysctl", sysctl::kind_of(path))),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |string: &CString| string.to_string_lossy().into_owned();
@@ -293,6 +309,7 @@ impl fmt::Display for Step {
             }
             Self::MemoryPolicy(mode, _) => write!(formatter, "set memory policy {mode}"),
             Self::Personality(domain) => write!(formatter, "set execution domain {domain:#x}"),
+            Self::Streams => write!(formatter, "take pipes as standard streams"),
             Self::NoInput => write!(formatter, "take /dev/null as standard input"),
             Self::Tidy => write!(formatter, "reset signals, close descriptors on exec"),
             Self::Limits => write!(formatter, "set the resource limits"),
