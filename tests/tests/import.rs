@@ -49,3 +49,19 @@ story!(what_is_no_archive_is_refused_and_leaves_nothing, [root, user], |brig| {
     let parts = fs::read_dir(brig.store().join("ingest")).map_or(0, Iterator::count);
     assert_eq!(parts, 0);
 });
+
+// Found in this project: `/` was closed to everybody but root where the archive said nothing of it.
+story!(a_root_directory_without_an_entry_is_open_to_its_users, [root, user], |brig| {
+    let (root, archive) = (brig.directory().join("root"), brig.directory().join("root.tar"));
+    testkit::busybox_rootfs(&root);
+    let mut tar = std::process::Command::new("tar");
+    tar.args(["--numeric-owner", "--owner=0", "--group=0", "-cf"])
+        .arg(&archive)
+        .arg("-C")
+        .arg(&root)
+        .arg("bin");
+    assert!(tar.status().unwrap().success());
+    brig.ok(&["import", archive.to_str().unwrap(), "rootless"]);
+    let run = ["run", "--rm", "--user", "1000", "rootless", "/bin/busybox", "stat", "-c", "%a", "/"];
+    assert_eq!(brig.ok(&run), "755\n");
+});

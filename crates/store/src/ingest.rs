@@ -189,6 +189,7 @@ impl<'a> Ingest<'a> {
             .ok_or_else(|| Error::system("open", "fs", Errno::NOENT))?;
         let parent = below.last().copied();
         let beneath = parent.map(|chain| self.open_layer(&chain)).transpose()?;
+        inherit_mode(&target, beneath.as_ref())?;
         let job = Job { blob: self.open(blob)?, target: target.as_fd(), below: beneath };
         let unpacked = unpack::unpack(self.store.ownership(), job)?;
         let Unpacked { diff_id, size, entries, is_whole, skipped, unconfined } = unpacked;
@@ -405,4 +406,14 @@ fn copy_hashed(
         })?;
     }
     Ok((hasher.finish(), size))
+}
+/// Gives a new layer's root the mode of the one below, or what a root directory usually has: an archive need not have an
+/// entry for it, and the top layer's is what the container sees.
+fn inherit_mode(target: &OwnedFd, below: Option<&OwnedFd>) -> Result<()> {
+    let failed = |errno| Error::system("set the mode of", "a layer's root", errno);
+    let mode = match below {
+        Some(below) => rustix::fs::fstat(below).map_err(failed)?.st_mode & 0o7777,
+        None => 0o755,
+    };
+    rustix::fs::fchmod(target, Mode::from_raw_mode(mode)).map_err(failed)
 }
