@@ -4,6 +4,8 @@
  *       ARG: a number, s:TEXT (pointer to it), b:SIZE (pointer to a zeroed buffer)
  *   hunt DIRECTORY   until DIRECTORY/stop exists: looks at every process that is not a plain payload, counts its
  *       rounds in DIRECTORY/rounds and appends what it could learn or do to DIRECTORY/found
+ *   overwrite DIRECTORY   until DIRECTORY/stop exists: keeps a descriptor of every program that is not a plain payload,
+ *       and writes to each as soon as it can; counts and tells as hunt does
  *   key NAME COMMAND...   joins a new session keyring, puts a key NAME there, executes the command
  *   nodes DIRECTORY  makes a node of every major number there, opens it, prints those that opened
  */
@@ -121,6 +123,60 @@ static int hunt(const char *directory)
 	return 0;
 }
 
+/* A program that is executed cannot be written to, but one that was can: its descriptor is kept until then. */
+static int overwrite(const char *directory)
+{
+	int held[64], count = 0, next = 0;
+	char path[512], link[512];
+	snprintf(path, sizeof path, "%s/found", directory);
+	FILE *found = fopen(path, "a");
+	setvbuf(found, 0, _IOLBF, 0);
+	snprintf(path, sizeof path, "%s/stop", directory);
+	for (unsigned long rounds = 1; access(path, F_OK); rounds++) {
+		DIR *proc = opendir("/proc");
+		for (struct dirent *entry; (entry = readdir(proc));) {
+			if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || atol(entry->d_name) == getpid())
+				continue;
+			char exe[64];
+			snprintf(exe, sizeof exe, "/proc/%s/exe", entry->d_name);
+			int file = open(exe, O_PATH | O_CLOEXEC);
+			if (file < 0)
+				continue;
+			snprintf(exe, sizeof exe, "/proc/self/fd/%d", file);
+			ssize_t length = readlink(exe, link, sizeof link - 1);
+			link[length > 0 ? length : 0] = 0;
+			if (!strcmp(link, "/bin/busybox") || !strcmp(link, "/bin/probe")) {
+				close(file);
+				continue;
+			}
+			fprintf(found, "held %s\n", link);
+			if (count < 64) {
+				held[count++] = file;
+			} else {
+				close(held[next % 64]);
+				held[next++ % 64] = file;
+			}
+		}
+		closedir(proc);
+		for (int index = 0; index < count; index++) {
+			char own[64];
+			snprintf(own, sizeof own, "/proc/self/fd/%d", held[index]);
+			int file = open(own, O_WRONLY | O_CLOEXEC);
+			if (file < 0)
+				continue;
+			if (write(file, "#!/bin/true\n", 12) == 12)
+				fprintf(found, "written\n");
+			close(file);
+		}
+		char counter[512], number[32];
+		snprintf(counter, sizeof counter, "%s/rounds", directory);
+		int file = open(counter, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+		write(file, number, snprintf(number, sizeof number, "%lu", rounds));
+		close(file);
+	}
+	return 0;
+}
+
 static int nodes(const char *directory)
 {
 	char path[512];
@@ -159,6 +215,8 @@ int main(int count, char **words)
 		return calls(words + 2);
 	if (count == 3 && !strcmp(words[1], "hunt"))
 		return hunt(words[2]);
+	if (count == 3 && !strcmp(words[1], "overwrite"))
+		return overwrite(words[2]);
 	if (count > 3 && !strcmp(words[1], "key"))
 		return key(words + 2);
 	if (count == 3 && !strcmp(words[1], "nodes"))
