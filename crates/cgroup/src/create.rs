@@ -13,6 +13,13 @@ use crate::{Controller, Controllers, Error, Layout, Result, Warning};
 /// How often a directory is made again after another container's end removed its parent meanwhile.
 const ATTEMPTS: usize = 16;
 
+/// On v1 a JVM reads no limit unless it finds all of these, and then sizes its heap by the whole machine.
+const READ_TOGETHER: Controllers = Controllers::NONE
+    .with(Controller::Cpu)
+    .with(Controller::Cpuacct)
+    .with(Controller::Cpuset)
+    .with(Controller::Memory);
+
 /// Which v1 hierarchies the container joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hierarchies {
@@ -121,7 +128,10 @@ impl Cgroup {
             self.make_one(v2, controllers, request, path, warnings)?;
         }
         // The freezer is v1's way to list and kill: needless beside a v2 directory.
-        let wanted = if self.members.is_empty() { wanted.with(Controller::Freezer) } else { wanted };
+        let mut wanted = if self.members.is_empty() { wanted.with(Controller::Freezer) } else { wanted };
+        if READ_TOGETHER.intersects(wanted) {
+            wanted = wanted.union(READ_TOGETHER);
+        }
         for hierarchy in layout.hierarchies().iter().filter(|hierarchy| hierarchy.version == Version::V1) {
             let needed = hierarchy.controllers.intersects(wanted);
             if needed || request.hierarchies == Hierarchies::All {

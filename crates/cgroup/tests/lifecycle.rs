@@ -7,7 +7,8 @@ mod scratch;
 use std::fs;
 
 use cgroup::{
-    Cgroup, Controllers, Driver, Error, Hierarchies, Kind, Layout, Request, Saved, Strictness, Warning,
+    Cgroup, Controller, Controllers, Driver, Error, Hierarchies, Kind, Layout, Request, Saved, Strictness,
+    Warning,
 };
 use oci::runtime::Resources;
 use rustix::process::Signal;
@@ -170,6 +171,23 @@ fn privileged_needed_hierarchies_are_few() {
     assert!(cgroup.v2_dir().is_some());
     assert_eq!(cgroup.join_files().unwrap().len(), 2);
     cgroup.remove().unwrap();
+}
+
+/// A JVM that does not find all four believes that it is in no container, and takes a quarter of the machine's memory.
+#[test]
+fn privileged_who_has_a_limit_sees_all_that_java_looks_for() {
+    needs!(root, cgroup_v1("memory"), cgroup_v1("cpu"), cgroup_v1("cpuacct"), cgroup_v1("cpuset"));
+    let scratch = Scratch::new("java");
+    for json in [r#"{"memory":{"limit":67108864}}"#, r#"{"cpu":{"shares":512}}"#] {
+        let cgroup = scratch.create(json);
+        for controller in [Controller::Memory, Controller::Cpu, Controller::Cpuacct, Controller::Cpuset] {
+            assert!(cgroup.paths().any(|(joined, _)| joined.contains(controller)), "{json}: {controller:?}");
+        }
+        let child = Waiting::new("true");
+        cgroup.add(child.pid()).unwrap();
+        assert!(child.finish().status.success());
+        cgroup.remove().unwrap();
+    }
 }
 
 #[test]
