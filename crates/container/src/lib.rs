@@ -24,6 +24,7 @@ mod protection;
 mod run;
 pub mod spec;
 pub mod value;
+mod weaken;
 mod weakening;
 
 pub use capability::{Word as CapabilityWord, parse as parse_capability};

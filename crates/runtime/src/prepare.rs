@@ -261,9 +261,38 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<(OwnedFd, u64)>> {
         if *kind == NamespaceKind::User && is_own(&namespace, "user")? {
             continue;
         }
+        if let Some(field) = changed_in(plan, *kind)
+            && !weaken::is_off(Defence::Sysctl)
+            && is_hosts(&namespace, *kind)?
+        {
+            return Err(crate::plan::Refusal::NeedsNamespace { field, kind: *kind }.into());
+        }
         joins.push((namespace, flag));
     }
     Ok(joins)
+}
+
+/// The field of the spec that changes something of this kind of namespace.
+fn changed_in(plan: &Plan, kind: NamespaceKind) -> Option<&'static str> {
+    plan.steps.iter().filter_map(Step::changes).find(|(_, changed)| *changed == kind).map(|(field, _)| field)
+}
+
+/// Whether a namespace file is the host's: our own, or that of the machine's first process. To join it by a path is to
+/// share it (GO-2022-0363); runc 1.1 and crun 1.8 take any path for a namespace of the container's own.
+fn is_hosts(namespace: &OwnedFd, kind: NamespaceKind) -> Result<bool> {
+    let name = match kind {
+        NamespaceKind::Network => "net",
+        NamespaceKind::Ipc => "ipc",
+        NamespaceKind::Uts => "uts",
+        _ => return Ok(false),
+    };
+    if is_own(namespace, name)? {
+        return Ok(true);
+    }
+    let stat = stat(namespace, name)?;
+    // Only root may look; who is not root cannot join it either.
+    let first = rustix::fs::stat(format!("/proc/1/ns/{name}"));
+    Ok(first.is_ok_and(|first| (first.st_dev, first.st_ino) == (stat.st_dev, stat.st_ino)))
 }
 
 /// Whether a namespace file is the one that this process is in.

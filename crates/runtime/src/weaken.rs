@@ -33,6 +33,10 @@ pub(crate) enum Defence {
     Streams = 4096,
     /// Only settings of the container's own namespaces are set (CVE-2022-0811, GO-2022-0363).
     Sysctl = 8192,
+    /// What was mounted is reached by its own descriptor, never by its path again (CVE-2023-27561).
+    Mounted = 16384,
+    /// A mount goes onto the directory that was resolved and looked at (CVE-2021-30465).
+    Destination = 32768,
     /// No defence: overlays get their layers as descriptors. Without it they are mounted as before Linux 6.13.
     LayerDescriptors = 512,
 }
@@ -80,7 +84,11 @@ pub(crate) fn prepare() {
             "lsm-verify" => Defence::LabelVerify,
             "streams" => Defence::Streams,
             "sysctl" => Defence::Sysctl,
+            "mounted" => Defence::Mounted,
+            "destination" => Defence::Destination,
             "layer-descriptors" => Defence::LayerDescriptors,
+            // Those of the crate `container`, which knows them.
+            other if other.starts_with("engine-") => return bits,
             other => panic!("`BRIG_WEAKEN` names the unknown defence `{other}`"),
         };
         bits | defence as u32

@@ -142,7 +142,9 @@ fn parse_user(text: &str) -> Result<(u32, Option<u32>), Failed> {
         None => (text, None),
     };
     let id = |text: &str| {
-        let decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // A leading zero is octal to some: nobody should have to know to whom.
+        let decimal =
+            text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
         text.parse::<u32>().ok().filter(|id| decimal && *id != u32::MAX)
     };
     let bad = || Failed::from(format!("`{text}` is not UID[:GID] in decimal"));
@@ -158,7 +160,9 @@ mod tests {
     fn users_are_decimal_numbers() {
         assert_eq!(parse_user("1").unwrap(), (1, None));
         assert_eq!(parse_user("1000:5").unwrap(), (1000, Some(5)));
-        for bad in ["", "+1", "-1", " 1", "0x1", "4294967295", "4294967296", "root", "1:", ":1", "1:2:3"] {
+        for bad in
+            ["", "+1", "-1", " 1", "0x1", "00", "01", "4294967295", "4294967296", "root", "1:", ":1", "1:2:3"]
+        {
             assert!(parse_user(bad).is_err(), "{bad}");
         }
     }

@@ -16,6 +16,7 @@ use crate::protection::Protection;
 use crate::spec::mounts;
 use crate::value::sysctl::Owner;
 use crate::value::user::Resolved;
+use crate::weaken::{self, Defence};
 use crate::weakening::{WeakeningKind, Weakenings};
 
 /// The five sets. Inheritable and ambient are empty (CVE-2022-24769 and its kin); a user other than root
@@ -44,8 +45,9 @@ pub(crate) fn capabilities(options: &Options, user: &Resolved, weakenings: &mut 
         return Capabilities {
             bounding: set.clone(),
             effective: set.clone(),
-            permitted: set,
-            ..Capabilities::default()
+            permitted: set.clone(),
+            inheritable: if weaken::is_off(Defence::Inheritable) { set } else { Vec::new() },
+            ambient: Vec::new(),
         };
     }
     let set = names(capability::combine(&[], &security.capabilities_add, &security.capabilities_drop));

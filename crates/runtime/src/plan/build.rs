@@ -24,6 +24,7 @@ const MS_SHARED: u64 = 1 << 20;
 
 /// Makes the plan of `spec`.
 pub fn build(spec: &Spec, facts: &Facts) -> Result<Plan, Refusal> {
+    crate::weaken::prepare();
     check_version(&spec.oci_version)?;
     if spec.vm.is_some() {
         return Err(Refusal::Unsupported("vm"));
@@ -421,11 +422,11 @@ fn tail(
     if start_hooks {
         plan.steps.push(Step::StartHooks);
     }
-    if filter.is_some() && process.no_new_privileges {
     // Nobody reads the pipes before the payload runs: hooks that write much would wait for ever.
     if facts.relayed {
         plan.steps.push(Step::Streams);
     }
+    if filter.is_some() && process.no_new_privileges {
         plan.steps.push(Step::Filter);
     }
     if notify {
