@@ -41,6 +41,8 @@ pub enum Need {
     AppArmor,
     /// A usable `/dev/kvm`.
     Kvm,
+    /// A virtual machine of `cargo xtask vm` of this flavour, from the inside.
+    Vm(&'static str),
     /// This path on the host (a device, a tunable).
     Path(&'static str),
     /// A C compiler, for tests that build a hostile program.
@@ -121,6 +123,10 @@ pub mod constructors {
         Need::Kvm
     }
     #[must_use]
+    pub const fn vm(flavour: &'static str) -> Need {
+        Need::Vm(flavour)
+    }
+    #[must_use]
     pub const fn path(path: &'static str) -> Need {
         Need::Path(path)
     }
@@ -157,6 +163,7 @@ impl fmt::Display for Need {
             Self::Landlock => write!(out, "landlock"),
             Self::AppArmor => write!(out, "apparmor"),
             Self::Kvm => write!(out, "kvm"),
+            Self::Vm(flavour) => write!(out, "vm {flavour} (cargo xtask vm)"),
             Self::Path(path) => write!(out, "{path}"),
             Self::CCompiler => write!(out, "a C compiler"),
             Self::UserWithSubids => write!(out, "an unprivileged user with subordinate ids"),
@@ -195,6 +202,9 @@ impl Need {
             Self::Landlock => has_landlock(),
             Self::AppArmor => file_has_line("/sys/module/apparmor/parameters/enabled", |line| line == "Y"),
             Self::Kvm => OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok(),
+            Self::Vm(flavour) => std::fs::read_to_string("/proc/cmdline").is_ok_and(|line| {
+                line.split_whitespace().any(|word| word.strip_prefix("brig.vm=") == Some(flavour))
+            }),
             Self::Path(path) => Path::new(path).exists(),
             Self::CCompiler => find_program("cc").is_some(),
             Self::UserWithSubids => {

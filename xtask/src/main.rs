@@ -14,6 +14,7 @@ mod man;
 mod packages;
 mod record;
 mod test;
+mod vm;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -24,6 +25,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   floors        check that every crate depends only on lower floors and that only `sys` is unsafe
   man           write docs/man of what `--help` prints
   lab [DIR]     try what people run in containers under the default profile (minutes; needs a Debian mirror)
+  vm [FLAVOUR]  run the tests that need cgroup v2, systemd, AppArmor or SELinux in virtual machines
   bench start   measure how long and how much a container's start takes, against its peers";
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
             None => ExitCode::FAILURE,
         },
         ["lab", rest @ ..] => lab::run(rest),
+        ["vm", rest @ ..] => vm::run(rest),
         ["bench", rest @ ..] => bench(rest),
         _ => {
             eprintln!("{USAGE}");

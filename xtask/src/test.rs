@@ -11,7 +11,7 @@ use std::time::Duration;
 use testkit::{Hygiene, TempDir, find_program};
 
 use crate::counts::Counts;
-use crate::{cargo, packages};
+use crate::{cargo, packages, vm};
 
 /// How long an ended orphan may wait for us, and whoever waits for its process namespace to end with it.
 const REAPS_EVERY: Duration = Duration::from_millis(50);
@@ -58,6 +58,7 @@ pub(crate) fn run() -> ExitCode {
     if let Some((brig, seams)) = built {
         let before = Hygiene::capture();
         tests(&mut counts, &brig, &seams, &skips);
+        vm::count(&mut counts, &brig, &seams);
         let left = before.left_behind();
         for line in &left {
             println!("left behind: {line}");
@@ -106,26 +107,29 @@ fn cargo_program(name: &str) -> Option<PathBuf> {
 
 /// Builds the binary under test and answers where it is.
 pub(crate) fn brig_binary() -> Option<PathBuf> {
-    build(&["--bin", "brig"])
+    build(&["build", "--package", "cli", "--bin", "brig"])
 }
 
 /// Builds the binary of the attack tests, which can leave defences out, and answers where it is.
 pub(crate) fn brig_with_seams() -> Option<PathBuf> {
-    build(&["--bin", "brig-test", "--features", "test-pauses,test-weaken"])
+    build(&["build", "--package", "cli", "--bin", "brig-test", "--features", "test-pauses,test-weaken"])
 }
 
-fn build(what: &[&str]) -> Option<PathBuf> {
-    println!("== build {}", what.join(" "));
+/// Builds one program with this cargo command, which names it after `--bin` or `--test`, and answers where it is.
+pub(crate) fn build(words: &[&str]) -> Option<PathBuf> {
+    println!("== cargo {}", words.join(" "));
     let output = cargo()
-        .args(["build", "--package", "cli", "--message-format", "json-render-diagnostics"])
-        .args(what)
+        .args(words)
+        .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
         .ok()?;
     let messages = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut paths = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        Some(PathBuf::from(message["executable"].as_str()?))
+        // A package's tests have its programs built along.
+        let is_it = message["target"]["name"].as_str().is_some_and(|name| words.contains(&name));
+        Some(PathBuf::from(message["executable"].as_str()?)).filter(|_| is_it)
     });
     paths.next_back().filter(|_| output.status.success())
 }
@@ -163,10 +167,11 @@ fn tests(counts: &mut Counts, brig: &Path, seams: &Path, skips: &Path) {
     let has_nextest = find_program("cargo-nextest").or_else(|| cargo_program("cargo-nextest")).is_some();
     if has_nextest {
         // nextest asks every binary for a list of its tests, which these cannot give.
-        let filter: Vec<String> =
-            alone.iter().map(|(name, test, _)| format!("binary_id({name}::{test})")).collect();
-        let filter =
-            format!("not ({})", if filter.is_empty() { "none()".to_owned() } else { filter.join(" + ") });
+        let mut filter = format!("not (binary_id({})", vm::TESTS);
+        for (name, test, _) in &alone {
+            filter.push_str(&format!(" + binary_id({name}::{test})"));
+        }
+        filter.push(')');
         count(counts, &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "-E", &filter]));
         for (name, test, needed) in &alone {
             count(counts, &mut cargo(&["test", "--package", name, "--test", test, "--features", needed]));
@@ -174,7 +179,7 @@ fn tests(counts: &mut Counts, brig: &Path, seams: &Path, skips: &Path) {
         count(counts, &mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]));
     } else {
         // Without nextest all tests of a binary share a process: the stories' processes would see each other.
-        count(counts, &mut cargo(&["test", "--workspace", "--no-fail-fast"]));
+        count(counts, cargo(&["test", "--workspace", "--no-fail-fast", "--"]).args(vm::skips()));
     }
 }
 
