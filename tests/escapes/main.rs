@@ -5,11 +5,43 @@
 //! directories of the part's own.
 #![expect(clippy::unwrap_used, reason = "a part that cannot go on fails")]
 
+mod archives;
 mod bundles;
+mod doors;
+mod engines;
+mod layouts;
+mod race;
+#[path = "../../crates/archive/tests/support/tar.rs"]
+#[allow(dead_code, reason = "shared with the tests of `archive`, which need more of it")]
+mod tar;
 mod trees;
+mod users;
 
+mod k02;
+mod k03;
+mod k05;
+mod k06;
+mod k07;
+mod k08;
+mod k12;
+mod k13;
 mod m08;
+mod r01;
+mod r02;
+mod r03;
+mod r05;
 mod r11;
+mod r13;
+mod r15;
+mod r16;
+mod r17;
+mod t01;
+mod t02;
+mod t03;
+mod t04;
+mod t05;
+mod t06;
+
 
 use std::collections::BTreeSet;
 use std::fs;

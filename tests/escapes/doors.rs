@@ -1,0 +1,46 @@
+//! What the built-in `hello` finds open from inside: the suite's probe of the kernel's dangerous calls and files.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tests::Brig;
+
+/// Everything that guards the kernel left out, as far as the caller may.
+pub(crate) const WIDE: [&str; 3] = ["--userns=host", "--cap-add=ALL", "--security-opt=seccomp=unconfined"];
+
+/// A row of the report: its group and its name.
+pub(crate) type Door = (&'static str, &'static str);
+
+/// Runs `hello` with these flags; the verdict of each row, `closed`, `open` or `info`.
+pub(crate) fn verdicts(brig: &Brig, flags: &[&str]) -> BTreeMap<(String, String), String> {
+    let arguments = [&["run", "--rm"], flags, &["hello", "--json"]].concat();
+    let report: Value = serde_json::from_str(&brig.ok(&arguments)).unwrap();
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let rows = report["rows"].as_array().unwrap();
+    rows.iter().map(|row| ((text(row, "group"), text(row, "name")), text(row, "verdict"))).collect()
+}
+
+/// Those of the doors that are not as expected.
+pub(crate) fn others(
+    found: &BTreeMap<(String, String), String>,
+    doors: &[Door],
+    expected: &str,
+) -> Vec<String> {
+    let verdict = |(group, name): &Door| found.get(&((*group).to_owned(), (*name).to_owned())).cloned();
+    let differ = doors.iter().filter(|door| verdict(door).as_deref() != Some(expected));
+    differ.map(|door| format!("{door:?} is {:?}", verdict(door))).collect()
+}
+
+/// Fails unless each door is closed.
+pub(crate) fn assert_closed(brig: &Brig, flags: &[&str], doors: &[Door]) {
+    let open = others(&verdicts(brig, flags), doors, "closed");
+    assert!(open.is_empty(), "{flags:?}: {open:?}");
+}
+
+/// Whether each door is open with these flags.
+pub(crate) fn are_open(brig: &Brig, flags: &[&str], doors: &[Door]) -> bool {
+    let closed = others(&verdicts(brig, flags), doors, "open");
+    // Shown where the control fails.
+    println!("not open: {closed:?}");
+    closed.is_empty()
+}

@@ -1,0 +1,54 @@
+//! K3: new namespaces give capabilities over nf_tables, packet sockets, xfrm and mounts: the first step of most exploits of 2020 to 2026.
+
+use tests::escape::{Kind, Row, Target};
+use tests::{control, held};
+
+use crate::doors::{Door, WIDE, are_open, assert_closed};
+
+pub(crate) const ROW: Row = Row {
+    id: "K3",
+    title: "a new user namespace and the kernel surface behind it",
+    faults: &[
+        "CVE-2022-0185",
+        "CVE-2023-32233",
+        "CVE-2024-1086",
+        "CVE-2026-43284",
+        "CVE-2026-43500",
+        "CVE-2026-46300",
+        "CVE-2026-53362",
+    ],
+    kinds: &[Kind::Inside],
+    defence: "seccomp/src/standard/refused.rs: clone and unshare without namespace flags, clone3 answers ENOSYS",
+};
+
+/// Closed by default.
+const DOORS: &[Door] = &[
+    ("new namespaces", "setns"),
+    ("new namespaces", "clone3"),
+    ("new namespaces", "clone(NEWUSER)"),
+    ("new namespaces", "unshare(NEWNS)"),
+    ("new namespaces", "unshare(NEWUSER)"),
+];
+
+/// Those that need no capability over the host's namespaces.
+const FREE: &[Door] = &[
+    ("new namespaces", "clone3"),
+    ("new namespaces", "clone(NEWUSER)"),
+    ("new namespaces", "unshare(NEWUSER)"),
+];
+
+held!(closed_by_default, [root, user, bare], |brig| {
+    assert_closed(brig, &[], DOORS);
+    assert_closed(brig, &["--profile=strict"], DOORS);
+});
+
+control!(
+    open_without_filter_and_namespace,
+    Target::Opened("--userns=host --cap-add=ALL seccomp=unconfined"),
+    [root],
+    |brig| { are_open(brig, &WIDE, DOORS) }
+);
+
+control!(open_without_filter, Target::Opened("--security-opt seccomp=unconfined"), [user], |brig| {
+    are_open(brig, &["--security-opt=seccomp=unconfined"], FREE)
+});

@@ -1,0 +1,43 @@
+//! K8: calls that stop the kernel in the middle of its work, or that reach into another process.
+
+use tests::escape::{Kind, Row, Target};
+use tests::{control, held};
+
+use crate::doors::{Door, WIDE, are_open, assert_closed};
+
+pub(crate) const ROW: Row = Row {
+    id: "K8",
+    title: "userfaultfd and its kin, which make races easy to win",
+    faults: &["CVE-2021-22555", "CVE-2022-2588", "CVE-2016-5195"],
+    kinds: &[Kind::Inside],
+    defence: "seccomp/src/standard/refused.rs: not on the allow list",
+};
+
+/// Closed by default.
+const DOORS: &[Door] = &[
+    ("calls", "userfaultfd"),
+    ("calls", "process_vm_readv"),
+    ("calls", "process_vm_writev"),
+    ("calls", "ptrace"),
+    ("calls", "kcmp"),
+    ("calls", "process_madvise"),
+    ("calls", "pidfd_getfd"),
+    ("calls", "vmsplice"),
+    ("calls", "modify_ldt"),
+];
+
+held!(closed_by_default, [root, user, bare], |brig| {
+    assert_closed(brig, &[], DOORS);
+    assert_closed(brig, &["--profile=strict"], DOORS);
+});
+
+control!(
+    open_without_filter_and_namespace,
+    Target::Opened("--userns=host --cap-add=ALL seccomp=unconfined"),
+    [root],
+    |brig| { are_open(brig, &WIDE, DOORS) }
+);
+
+control!(open_without_filter, Target::Opened("--security-opt seccomp=unconfined"), [user], |brig| {
+    are_open(brig, &["--security-opt=seccomp=unconfined"], DOORS)
+});

@@ -1,0 +1,48 @@
+//! K12: overlayfs and other file systems mounted in a namespace of one's own.
+
+use tests::escape::{Kind, Row, Target};
+use tests::{control, held};
+
+use crate::doors::{Door, WIDE, are_open, assert_closed};
+
+pub(crate) const ROW: Row = Row {
+    id: "K12",
+    title: "mounts from inside, overlays among them",
+    faults: &["CVE-2021-3493", "CVE-2023-0386", "CVE-2023-2640", "CVE-2023-32629"],
+    kinds: &[Kind::Inside],
+    defence: "seccomp/src/standard/refused.rs: no mount call, no new namespace",
+};
+
+/// Closed by default.
+const DOORS: &[Door] = &[
+    ("calls", "mount"),
+    ("calls", "umount2"),
+    ("calls", "pivot_root"),
+    ("calls", "open_tree"),
+    ("calls", "fsopen"),
+    ("calls", "fsconfig"),
+    ("calls", "fspick"),
+    ("calls", "move_mount"),
+    ("calls", "mount_setattr"),
+    ("new namespaces", "unshare(NEWUSER)"),
+];
+
+/// Those that need no capability over the host's namespaces.
+const FREE: &[Door] =
+    &[("calls", "fsconfig"), ("calls", "mount_setattr"), ("new namespaces", "unshare(NEWUSER)")];
+
+held!(closed_by_default, [root, user, bare], |brig| {
+    assert_closed(brig, &[], DOORS);
+    assert_closed(brig, &["--profile=strict"], DOORS);
+});
+
+control!(
+    open_without_filter_and_namespace,
+    Target::Opened("--userns=host --cap-add=ALL seccomp=unconfined"),
+    [root],
+    |brig| { are_open(brig, &WIDE, DOORS) }
+);
+
+control!(open_without_filter, Target::Opened("--security-opt seccomp=unconfined"), [user], |brig| {
+    are_open(brig, &["--security-opt=seccomp=unconfined"], FREE)
+});
