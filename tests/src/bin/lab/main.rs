@@ -1,51 +1,62 @@
 //! The lab: does what people run in containers work under the default profile, and is what must be refused refused?
 //!
-//! `lab [DIR]` makes the images (in DIR, where they are kept and found again), runs every check as root, as a user
-//! with subordinate ids and as one without, and prints a table. It needs a Debian mirror and takes minutes, so it is
-//! no part of the tests: `cargo xtask lab`.
+//! `lab [--everybody] [DIR] [NAME...]` makes the images (in DIR, an argument with a `/`, where they are kept and found
+//! again), runs the checks whose names contain a NAME, or all, as root, as a user with subordinate ids and as one
+//! without, and prints a table on standard output. With `--everybody` who cannot try is an error. It needs a Debian
+//! mirror and takes minutes, so it is no part of the tests: `cargo xtask lab`.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is for the person who ran it")]
 
+mod attempt;
+mod check;
 mod checks;
 mod images;
+mod limit;
+mod person;
+mod registry;
+mod table;
 
-use std::io::Write;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::ExitCode;
+use std::time::Instant;
 
-use testkit::{Hygiene, Need, TempDir};
-use tests::Brig;
+use testkit::{Hygiene, TempDir};
 
-use checks::{CHECKS, Check, Expect, REFUSED};
+use check::Check;
+use checks::{DOORS, Door, KNOCK};
+use person::Who;
+use table::{Cell, Row};
 
-/// A line of the table: its name, and per person what came of it.
-type Row = (String, Vec<Cell>);
-
-/// A person: the column's name, how to become them, what that needs, and whether they have only one id inside.
-struct Person {
-    name: &'static str,
-    become_them: fn() -> Brig,
-    need: Need,
-    has_one_id: bool,
+/// What the command line asks for.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Whether nobody may be skipped.
+    everybody: bool,
+    /// Where images are kept.
+    directory: Option<PathBuf>,
+    /// Parts of names; none for all.
+    names: Vec<String>,
 }
 
-const PEOPLE: [Person; 3] = [
-    Person { name: "root", become_them: Brig::root, need: Need::Root, has_one_id: false },
-    Person { name: "rootless", become_them: Brig::user, need: Need::UserWithSubids, has_one_id: false },
-    Person {
-        name: "rootless, one id",
-        become_them: Brig::bare,
-        need: Need::UserWithoutSubids,
-        has_one_id: true,
-    },
-];
+impl Wanted {
+    fn parse(words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut wanted = Self::default();
+        for word in words {
+            match word.as_str() {
+                "--everybody" => wanted.everybody = true,
+                flag if flag.starts_with('-') => return Err(format!("unknown flag `{flag}`")),
+                directory if directory.contains('/') => wanted.directory = Some(directory.into()),
+                _ => wanted.names.push(word),
+            }
+        }
+        Ok(wanted)
+    }
 
-/// What came of a check for one person.
-#[derive(Clone, Debug)]
-struct Cell {
-    text: String,
-    is_expected: bool,
+    fn names(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|part| name.contains(part.as_str()))
+    }
 }
 
 fn main() -> ExitCode {
@@ -55,157 +66,92 @@ fn main() -> ExitCode {
         eprintln!("the lab needs {}", missing.join(", "));
         return ExitCode::from(2);
     }
-    let before = Hygiene::capture();
-    let outcome = measure(std::env::args_os().nth(1).map(PathBuf::from));
-    let (people, rows) = match outcome {
-        Ok(measured) => measured,
+    match Wanted::parse(std::env::args().skip(1)).and_then(|wanted| lab(&wanted)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(reason) => {
             eprintln!("lab: {reason}");
-            return ExitCode::FAILURE;
+            ExitCode::from(2)
         }
-    };
+    }
+}
+
+/// Whether all is as expected.
+fn lab(wanted: &Wanted) -> Result<bool, String> {
+    let started = Instant::now();
+    let before = Hygiene::capture();
+    let (people, rows) = measure(wanted)?;
     // What carries another process's number belongs to tests that run at the same time.
     let own = format!("brig-test-{}-", std::process::id());
     let mut left = before.left_behind();
     left.retain(|line| !line.contains("brig-test-") || line.contains(&own));
-    print_table(&people, &rows);
+
+    let table = table::markdown(&people, &rows);
+    print!("{table}");
     for line in &left {
         println!("left behind: {line}");
     }
-    let failed = rows.iter().flat_map(|(_, cells)| cells).filter(|cell| !cell.is_expected).count();
-    println!("{failed} not as expected, {} left behind", left.len());
-    if failed == 0 && left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let cells = || rows.iter().flat_map(|row| &row.cells);
+    let number = |is_one: &dyn Fn(&Cell) -> bool| cells().filter(|cell| is_one(cell)).count();
+    let failed = number(&|cell| !cell.is_expected);
+    println!(
+        "{} checks, {} people, {} s: {} pass, {} refused as meant, {} cannot, {failed} not as expected, {} left behind",
+        rows.len(),
+        people.len(),
+        started.elapsed().as_secs(),
+        number(&|cell| cell.text.starts_with("PASS")),
+        number(&|cell| cell.text.starts_with("refused")),
+        number(&|cell| cell.is_expected && cell.text.starts_with("needs")),
+        left.len()
+    );
+    Ok(failed == 0 && left.is_empty())
 }
 
-/// Runs every check as everybody; the columns' names and the rows.
-fn measure(kept: Option<PathBuf>) -> Result<(Vec<&'static str>, Vec<Row>), String> {
+/// Runs the checks as everybody.
+fn measure(wanted: &Wanted) -> Result<(Vec<Who>, Vec<Row>), String> {
     let scratch = TempDir::new();
-    let directory = kept.unwrap_or_else(|| scratch.path().to_owned());
+    let directory = wanted.directory.as_deref().unwrap_or(scratch.path());
     let directory = std::path::absolute(directory).map_err(|error| format!("images: {error}"))?;
     std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    images::make(&directory)?;
+
+    let checks: Vec<&Check> = checks::all().filter(|check| wanted.names(check.name)).collect();
+    let doors: Vec<&Door> = DOORS.iter().filter(|door| wanted.names(door.name)).collect();
+    let mut names: BTreeSet<&str> = checks.iter().map(|check| check.image).collect();
+    if !doors.is_empty() {
+        names.insert(KNOCK.image);
+    }
+    images::make(&directory, &names)?;
     open_to_all(&directory)?;
 
-    let mut columns = Vec::new();
-    let mut rows: Vec<Row> = Vec::new();
-    for person in PEOPLE.iter().filter(|person| person.need.is_met()) {
-        eprintln!("== {}", person.name);
-        let column = column(&(person.become_them)(), person.has_one_id, &directory)?;
-        columns.push(person.name);
-        if rows.is_empty() {
-            rows = column.iter().map(|(check, _)| (check.clone(), Vec::new())).collect();
-        }
-        for ((_, cells), (_, cell)) in rows.iter_mut().zip(column) {
-            cells.push(cell);
-        }
+    let row = |name, mend: &[&str]| Row { name, cells: Vec::new(), mend: mend.join(" ") };
+    let mut rows: Vec<Row> = checks.iter().map(|check| row(check.name, check.mend)).collect();
+    rows.extend(doors.iter().map(|door| row(door.name, door.mend)));
+    if rows.is_empty() {
+        return Err("no check has such a name".to_owned());
     }
-    Ok((columns, rows))
-}
-
-/// Every check as one person.
-fn column(brig: &Brig, has_one_id: bool, directory: &Path) -> Result<Vec<(String, Cell)>, String> {
-    images::bring(brig, directory)?;
-    let mut column = vec![("run -it, apt-get in bash".to_owned(), told("run -it", interactive(brig)))];
-    for check in CHECKS {
-        if check.expect == Expect::Refused {
-            let answers = output(brig, check)?;
-            column.extend(REFUSED.iter().map(|name| ((*name).to_owned(), refused(name, &answers))));
-        } else {
-            let outcome = output(brig, check)
-                .and_then(|output| if output.status.success() { Ok(()) } else { Err(last_words(&output)) });
-            let may_fail = has_one_id && check.expect == Expect::WorksWithIds;
-            let cell = match outcome {
-                Err(reason) if may_fail => {
-                    eprintln!("  {}: needs more ids: {reason}", check.name);
-                    Cell { text: "needs ids".to_owned(), is_expected: true }
-                }
-                outcome => told(check.name, outcome),
-            };
-            column.push((check.name.to_owned(), cell));
+    let mut people = Vec::new();
+    for who in Who::ALL {
+        if !who.need().is_met() {
+            let skipped = format!("skipped: {}: needs {:?}", who.name(), who.need());
+            if wanted.everybody {
+                return Err(skipped);
+            }
+            eprintln!("{skipped}");
+            continue;
         }
-    }
-    Ok(column)
-}
-
-fn told(name: &str, outcome: Result<(), String>) -> Cell {
-    match outcome {
-        Ok(()) => {
-            eprintln!("  {name}: PASS");
-            Cell { text: "PASS".to_owned(), is_expected: true }
+        eprintln!("== {}", who.name());
+        let brig = who.brig();
+        images::bring(&brig, &directory, &names)?;
+        let mut column: Vec<Cell> = checks.iter().map(|check| attempt::attempt(&brig, who, check)).collect();
+        if !doors.is_empty() {
+            column.extend(attempt::knock(&brig, who, &doors));
         }
-        Err(reason) => {
-            eprintln!("  {name}: FAIL: {reason}");
-            Cell { text: "FAIL".to_owned(), is_expected: false }
+        for (row, cell) in rows.iter_mut().zip(column) {
+            row.cells.push(cell);
         }
+        people.push(who);
     }
-}
-
-fn refused(name: &str, answers: &Output) -> Cell {
-    let answers = String::from_utf8_lossy(&answers.stdout);
-    let answer = answers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let is_expected = matches!(answer, Some("EPERM" | "ENOSYS" | "EAFNOSUPPORT"));
-    let text = match answer {
-        Some(errno) if is_expected => format!("refused: {errno}"),
-        Some(answer) => format!("FAIL: {answer}"),
-        None => "FAIL: not tried".to_owned(),
-    };
-    eprintln!("  {name}: {text}");
-    Cell { text, is_expected }
-}
-
-fn output(brig: &Brig, check: &Check) -> Result<Output, String> {
-    let mut command = brig.command(&["run", "--rm"]);
-    command.args(check.flags).arg(check.image);
-    if !check.script.is_empty() {
-        command.args(["sh", "-c", check.script]);
-    }
-    command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))
-}
-
-/// `brig run --rm -it debian:12 bash` on a terminal of script(1): what a person types, and the code they leave with.
-fn interactive(brig: &Brig) -> Result<(), String> {
-    let run = brig.command(&["run", "--rm", "-it", "--network", "host", "debian:12", "bash"]);
-    // The person's environment comes from `script`'s own command; here only the words are needed.
-    let words: Vec<String> = std::iter::once(run.get_program())
-        .chain(run.get_args())
-        .map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''")))
-        .collect();
-    let line = words.join(" ");
-    let mut script = Command::new("script");
-    script
-        .args(["-qec", &line, "/dev/null"])
-        .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    if let Some(directory) = run.get_current_dir() {
-        script.current_dir(directory);
-    }
-    let child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let mut child = child.map_err(|error| format!("script: {error}"))?;
-    let typed = b"tty\necho 'APT::Sandbox::User \"root\";' >/etc/apt/apt.conf.d/one-id\n\
-        apt-get -qq update && apt-get -qq -y install less >/dev/null 2>&1 && less --version | head -n 1; exit 7\n";
-    child.stdin.take().ok_or("no pipe")?.write_all(typed).map_err(|error| format!("type: {error}"))?;
-    let output = child.wait_with_output().map_err(|error| format!("script: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let is_right =
-        output.status.code() == Some(7) && text.contains("/dev/pts/0") && text.contains("less 590");
-    if is_right { Ok(()) } else { Err(format!("{}: {}", output.status, last_words(&output))) }
-}
-
-/// The end of what a command said, on one line.
-fn last_words(output: &Output) -> String {
-    let text = [&output.stdout[..], &output.stderr[..]].concat();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("warning:"))
-        .collect();
-    lines[lines.len().saturating_sub(6)..].join(" | ")
-}
-
-/// Runs a command that must succeed.
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", last_words(&output))) }
+    Ok((people, rows))
 }
 
 /// Lets other users read the images.
@@ -215,12 +161,4 @@ fn open_to_all(directory: &Path) -> Result<(), String> {
         std::fs::set_permissions(entry.path(), PermissionsExt::from_mode(0o644)).map_err(failed)?;
     }
     Ok(())
-}
-
-fn print_table(people: &[&str], rows: &[Row]) {
-    println!("| check | {} |\n|---|{}", people.join(" | "), "---|".repeat(people.len()));
-    for (name, cells) in rows {
-        let cells: Vec<&str> = cells.iter().map(|cell| &*cell.text).collect();
-        println!("| {name} | {} |", cells.join(" | "));
-    }
 }
