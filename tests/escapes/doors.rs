@@ -1,9 +1,12 @@
 //! What the built-in `hello` finds open from inside: the suite's probe of the kernel's dangerous calls and files.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use serde_json::Value;
 use tests::Brig;
+
+use crate::engines::{forget_podman, podman_run};
 
 /// Everything that guards the kernel left out, as far as the caller may.
 pub(crate) const WIDE: [&str; 3] = ["--userns=host", "--cap-add=ALL", "--security-opt=seccomp=unconfined"];
@@ -13,8 +16,27 @@ pub(crate) type Door = (&'static str, &'static str);
 
 /// Runs `hello` with these flags; the verdict of each row, `closed`, `open` or `info`.
 pub(crate) fn verdicts(brig: &Brig, flags: &[&str]) -> BTreeMap<(String, String), String> {
-    let arguments = [&["run", "--rm"], flags, &["hello", "--json"]].concat();
-    let report: Value = serde_json::from_str(&brig.ok(&arguments)).unwrap();
+    parse(&brig.ok(&[&["run", "--rm"], flags, &["hello", "--json"]].concat()))
+}
+
+/// Whether each door is open to the same program in a container of podman with its default profile.
+pub(crate) fn are_open_under_podman(brig: &Brig, doors: &[Door]) -> bool {
+    let root = brig.directory().join("root");
+    for name in ["", "dev", "etc", "proc", "run", "sys", "tmp"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    // The program looks at its name.
+    fs::copy(testkit::brig(), root.join("hello")).unwrap();
+    let image = root.to_str().unwrap();
+    let outcome = podman_run(brig, image, &["--rootfs"], &["/hello", "--json"]);
+    forget_podman(brig);
+    let closed = others(&parse(&outcome.stdout), doors, "open");
+    println!("not open: {closed:?} {}", outcome.stderr);
+    closed.is_empty()
+}
+
+fn parse(report: &str) -> BTreeMap<(String, String), String> {
+    let report: Value = serde_json::from_str(report).unwrap();
     let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
     let rows = report["rows"].as_array().unwrap();
     rows.iter().map(|row| ((text(row, "group"), text(row, "name")), text(row, "verdict"))).collect()

@@ -3,7 +3,7 @@
 use tests::escape::{Kind, Row, Target};
 use tests::{control, held};
 
-use crate::doors::{Door, WIDE, are_open, assert_closed};
+use crate::doors::{Door, WIDE, are_open, are_open_under_podman, assert_closed};
 
 pub(crate) const ROW: Row = Row {
     id: "K12",
@@ -45,4 +45,11 @@ control!(
 
 control!(open_without_filter, Target::Opened("--security-opt seccomp=unconfined"), [user], |brig| {
     are_open(brig, &["--security-opt=seccomp=unconfined"], FREE)
+});
+
+control!(open_under_podmans_profile, Target::Debian("podman", "4.3.1"), [root], |brig| {
+    are_open_under_podman(
+        brig,
+        &[("calls", "fsconfig"), ("calls", "mount_setattr"), ("new namespaces", "unshare(NEWUSER)")],
+    )
 });
