@@ -52,10 +52,10 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
 }
 
 /// Why a container without further flags gets no label of the security module that is on.
-fn unconfined() -> Option<String> {
+fn unconfined() -> Option<(String, Option<String>)> {
     let modules = Modules::look(&container::Options::default());
     match (modules.apparmor, modules.selinux) {
-        (Apparmor::Missing(reason), _) | (_, Selinux::Missing(reason)) => Some(reason),
+        (Apparmor::Missing(lack), _) | (_, Selinux::Missing(lack)) => Some((lack.reason, lack.mend)),
         _ => None,
     }
 }

@@ -1,8 +1,11 @@
 //! Our AppArmor profile: its text, its names, whether it can be used here.
 
 use runtime::lsm::apparmor;
+use std::path::Path;
+
 use rustix::io::Errno;
 
+use super::Lack;
 use crate::capability::Word;
 use crate::options::{Options, SeccompChoice};
 
@@ -88,42 +91,43 @@ pub enum Apparmor {
     /// The profile that a person named is not loaded.
     Unknown(String),
     /// Our profile cannot be used; why.
-    Missing(String),
+    Missing(Lack),
 }
 
 /// Looks at the machine and changes nothing.
 #[must_use]
 pub fn look(options: &Options) -> Apparmor {
-    find(options, |_| match (rustix::process::geteuid().is_root(), apparmor::parser()) {
-        (true, Ok(Some(_))) => Ok(()),
-        (true, Ok(None)) => Err(NO_PARSER.to_owned()),
-        (true, Err(path)) => Err(unsafe_parser(path)),
-        (false, _) => Err(String::new()),
-    })
+    find(options, || usable_parser().map(drop))
 }
 
 /// Looks at the machine; as root loads our profile where it is wanted and not loaded.
 #[must_use]
 pub fn prepare(options: &Options) -> Apparmor {
-    find(options, |_| {
-        if !rustix::process::geteuid().is_root() {
-            return Err(String::new());
-        }
-        match apparmor::parser() {
-            Ok(Some(_)) => apparmor::load(&containers()),
-            Ok(None) => Err(NO_PARSER.to_owned()),
-            Err(path) => Err(unsafe_parser(path)),
-        }
+    find(options, || {
+        usable_parser()?;
+        apparmor::load(&containers())
+            .map_err(|said| Lack::without_mend(format!("our profile is not loaded: {said}")))
     })
 }
 
-const NO_PARSER: &str = "`apparmor_parser` is not installed: `apt-get install apparmor`";
+const LOAD: &str = "brig doctor --print-profile containers | apparmor_parser --replace";
 
-fn unsafe_parser(path: &std::path::Path) -> String {
-    format!("`{}` can be changed by others than root: it is not executed", path.display())
+/// The program that loads profiles, for a person who may load them.
+fn usable_parser() -> Result<&'static Path, Lack> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Lack::new("our profile is not loaded", LOAD));
+    }
+    match apparmor::parser() {
+        Ok(Some(path)) => Ok(path),
+        Ok(None) => Err(Lack::new("`apparmor_parser` is not installed", "apt-get install apparmor")),
+        Err(path) => Err(Lack::without_mend(format!(
+            "`{}` can be changed by others than root: it is not executed",
+            path.display()
+        ))),
+    }
 }
 
-fn find(options: &Options, load: impl FnOnce(Form) -> Result<(), String>) -> Apparmor {
+fn find(options: &Options, load: impl FnOnce() -> Result<(), Lack>) -> Apparmor {
     if !apparmor::is_on() {
         return Apparmor::Off;
     }
@@ -140,25 +144,24 @@ fn find(options: &Options, load: impl FnOnce(Form) -> Result<(), String>) -> App
         None => Form::of(options),
     };
     if let Some(outer) = apparmor::own_profile() {
-        return Apparmor::Missing(format!("this process itself is confined by `{outer}`"));
+        return Apparmor::Missing(Lack::without_mend(format!(
+            "this process itself is confined by `{outer}`"
+        )));
     }
     let name = form.name();
     match apparmor::is_loaded(name) {
-        Ok(true) => return Apparmor::Ready(name.to_owned()),
-        Ok(false) => {}
-        Err(Errno::NOENT) => {
-            return Apparmor::Missing(
-                "securityfs is not mounted: `mount -t securityfs securityfs /sys/kernel/security`".to_owned(),
-            );
-        }
-        Err(errno) => return Apparmor::Missing(format!("ask whether `{name}` is loaded: {errno}")),
-    }
-    match load(form) {
-        Ok(()) => Apparmor::Ready(name.to_owned()),
-        Err(reason) if reason.is_empty() => Apparmor::Missing(format!(
-            "root has not loaded `{name}`: `brig doctor --print-profile containers | apparmor_parser --replace`"
+        Ok(true) => Apparmor::Ready(name.to_owned()),
+        Ok(false) => match load() {
+            Ok(()) => Apparmor::Ready(name.to_owned()),
+            Err(lack) => Apparmor::Missing(lack),
+        },
+        Err(Errno::NOENT) => Apparmor::Missing(Lack::new(
+            "securityfs is not mounted",
+            "mount -t securityfs securityfs /sys/kernel/security",
         )),
-        Err(reason) => Apparmor::Missing(format!("`{name}` could not be loaded: {reason}")),
+        Err(errno) => {
+            Apparmor::Missing(Lack::without_mend(format!("ask whether `{name}` is loaded: {errno}")))
+        }
     }
 }
 

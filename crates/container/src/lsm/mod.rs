@@ -9,7 +9,37 @@ pub mod selinux;
 pub use apparmor::Apparmor;
 pub use selinux::{Categories, Selinux};
 
+use std::fmt;
+
 use crate::options::Options;
+
+/// Why a module that is on does not confine a container, and the command that mends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// In one line.
+    pub reason: String,
+    /// To be run as root, where there is one.
+    pub mend: Option<String>,
+}
+
+impl Lack {
+    pub(crate) fn new(reason: impl Into<String>, mend: &str) -> Self {
+        Self { reason: reason.into(), mend: Some(mend.to_owned()) }
+    }
+
+    pub(crate) fn without_mend(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), mend: None }
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.mend {
+            Some(mend) => write!(formatter, "{}: as root run `{mend}`", self.reason),
+            None => write!(formatter, "{}", self.reason),
+        }
+    }
+}
 
 /// What the security modules can do for a container.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use runtime::lsm::selinux;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::Lack;
 use crate::error::{Error, Result};
 use crate::options::{LabelOptions, Options};
 
@@ -37,7 +38,7 @@ pub enum Selinux {
     /// The person named a part that the policy does not have.
     Unknown(String),
     /// The policy has no type for containers.
-    Missing(String),
+    Missing(Lack),
 }
 
 /// A pair of categories that no other running container has; none where SELinux gives none.
@@ -123,15 +124,18 @@ pub fn look(options: &Options, categories: Option<&str>) -> Selinux {
         Ok(context) => context,
         Err(_) if *label != LabelOptions::default() => return Selinux::Unknown(process),
         Err(Errno::INVAL) => {
-            return Selinux::Missing(format!(
-                "the policy has no `{process}`: install `container-selinux`, or the policy's module `container`"
+            return Selinux::Missing(Lack::new(
+                format!("the policy has no `{process}`"),
+                "dnf install container-selinux",
             ));
         }
-        Err(errno) => return Selinux::Missing(format!("ask the policy for `{process}`: {errno}")),
+        Err(errno) => {
+            return Selinux::Missing(Lack::without_mend(format!("ask the policy for `{process}`: {errno}")));
+        }
     };
     match selinux::canonical(&files) {
         Ok(files) => Selinux::Ready { process, files, enforcing: selinux::is_enforcing() },
-        Err(errno) => Selinux::Missing(format!("the policy has no `{files}`: {errno}")),
+        Err(errno) => Selinux::Missing(Lack::without_mend(format!("the policy has no `{files}`: {errno}"))),
     }
 }
 

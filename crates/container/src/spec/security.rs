@@ -173,7 +173,9 @@ pub(crate) fn labels(
                 "it is not loaded: `apparmor_parser --replace FILE` as root loads the profiles of a file";
             return Err(Error::value("--security-opt", format!("apparmor={name}"), reason));
         }
-        (Apparmor::Missing(reason), _) => protections.push(Protection::unavailable("apparmor", reason)),
+        (Apparmor::Missing(lack), _) => {
+            protections.push(Protection::unavailable("apparmor", lack.to_string()))
+        }
         (Apparmor::Ready(name), _) => {
             protections.push(Protection::applied("apparmor"));
             labels.apparmor = Some(name.clone());
@@ -182,7 +184,7 @@ pub(crate) fn labels(
     let asked = security.label != LabelOptions::default() && !security.label.disable;
     match &host.modules.selinux {
         Selinux::Off if asked => {
-            return Err(Error::value("--security-opt", "label=", "SELinux is not on here"));
+            return Err(Error::value("--security-opt", "label=...", "SELinux is not on here"));
         }
         Selinux::Off => {}
         Selinux::Unused => {
@@ -190,10 +192,10 @@ pub(crate) fn labels(
             weakenings.open(WeakeningKind::Label, flag, "what SELinux would have refused");
         }
         Selinux::Unknown(context) => {
-            let reason = format!("the policy of this machine has no context `{context}`");
-            return Err(Error::value("--security-opt", "label=", reason));
+            let reason = "the policy of this machine has no such context";
+            return Err(Error::value("--security-opt label=", context, reason));
         }
-        Selinux::Missing(reason) => protections.push(Protection::unavailable("selinux", reason)),
+        Selinux::Missing(lack) => protections.push(Protection::unavailable("selinux", lack.to_string())),
         Selinux::Ready { process, files, enforcing } => {
             protections.push(if *enforcing {
                 Protection::applied("selinux")

@@ -541,7 +541,7 @@ fn privileged_opens_and_says_so() {
 
 #[test]
 fn labels_are_given_reported_or_refused() {
-    use crate::lsm::{Apparmor, Modules, Selinux};
+    use crate::lsm::{Apparmor, Lack, Modules, Selinux};
     let build = |modules: Modules, change: fn(&mut Options)| {
         let mut options = Options::default();
         change(&mut options);
@@ -556,11 +556,12 @@ fn labels_are_given_reported_or_refused() {
     assert_eq!(process(&ready).apparmor_profile.as_deref(), Some("brig-default"));
     assert!(has(&ready, "apparmor is applied") && ready.weakenings.is_empty());
 
-    let missing = apparmor(Apparmor::Missing("no parser".into()), |_| {}).unwrap();
+    let missing = apparmor(Apparmor::Missing(Lack::new("no parser", "apt")), |_| {}).unwrap();
     assert_eq!(process(&missing).apparmor_profile, None);
-    assert!(has(&missing, "apparmor is unavailable: no parser"));
-    let error = apparmor(Apparmor::Missing("no parser".into()), |o| o.require_all = true).unwrap_err();
-    assert!(error.to_string().contains("apparmor is unavailable: no parser"), "{error}");
+    assert!(has(&missing, "apparmor is unavailable: no parser: as root run `apt`"));
+    let error =
+        apparmor(Apparmor::Missing(Lack::new("no parser", "apt")), |o| o.require_all = true).unwrap_err();
+    assert!(error.to_string().contains("apparmor is unavailable: no parser: as root run `apt`"), "{error}");
 
     let unused = apparmor(Apparmor::Unused, |o| o.security.apparmor = Some("unconfined".into())).unwrap();
     assert_eq!(process(&unused).apparmor_profile, None);
@@ -584,7 +585,7 @@ fn labels_are_given_reported_or_refused() {
     assert!(has(&ready, "selinux is applied"));
     assert!(has(&selinux(contexts(false), |_| {}).unwrap(), "selinux is weaker: permissive"));
     assert!(has(
-        &selinux(Selinux::Missing("no type".into()), |_| {}).unwrap(),
+        &selinux(Selinux::Missing(Lack::without_mend("no type")), |_| {}).unwrap(),
         "selinux is unavailable: no type"
     ));
     let kind = |o: &mut Options| o.security.label.kind = Some("x".into());

@@ -80,12 +80,13 @@ impl Switches {
         let own =
             |name: &str| text(&Path::new("/proc/thread-self").join(name)).filter(|text| !text.is_empty());
         let is_free = |label: &String| label == "unconfined" || label.ends_with(" (unconfined)");
+        let name = |label: String| label.rsplit_once(" (").map_or(label.clone(), |(name, _)| name.to_owned());
         let selinux = rustix::fs::access("/sys/fs/selinux/enforce", rustix::fs::Access::EXISTS).is_ok();
         Self {
             max: number("user/max_user_namespaces"),
             unprivileged_clone: number("kernel/unprivileged_userns_clone"),
             apparmor_restrict: number("kernel/apparmor_restrict_unprivileged_userns"),
-            profile: own("attr/apparmor/current").filter(|label| !is_free(label)),
+            profile: own("attr/apparmor/current").filter(|label| !is_free(label)).map(name),
             context: own("attr/current").filter(|_| selinux),
             filtered: own("status").is_some_and(|status| status.lines().any(|line| line == "Seccomp:\t2")),
         }
@@ -168,6 +169,8 @@ fn why_refused(switches: &Switches, max: u64, errno: Errno) -> (String, Option<S
             Some(format!("sysctl -w user.max_user_namespaces={}", max.saturating_mul(2).max(15_000))),
         ),
         Errno::ACCESS | Errno::PERM => match (&switches.profile, &switches.context) {
+            // Other namespaces of the same call take a capability in it.
+            (Some(_), _) if errno == Errno::PERM => why_powerless(switches, errno),
             (Some(profile), _) => (
                 format!(
                     "AppArmor's profile `{profile}` confines this process and has no rule `userns,`: start brig outside of \
@@ -258,9 +261,10 @@ mod tests {
         );
         check(|s| s.apparmor_restrict = Some(1), Untried, ["takes", "--print-profile program"]);
         check(|s| s.apparmor_restrict = Some(1), Works, ["up to 1000", ""]);
-        let profile = |s: &mut Switches| s.profile = Some("p (enforce)".into());
-        check(profile, Refused(Errno::ACCESS), ["AppArmor's profile `p (enforce)`", ""]);
-        check(profile, Powerless(Errno::PERM), ["AppArmor's profile `p (enforce)`", ""]);
+        let profile = |s: &mut Switches| s.profile = Some("p".into());
+        check(profile, Refused(Errno::ACCESS), ["has no rule `userns,`", ""]);
+        check(profile, Refused(Errno::PERM), ["takes the capabilities", ""]);
+        check(profile, Powerless(Errno::PERM), ["AppArmor's profile `p`", ""]);
         check(profile, Works, ["up to 1000", ""]);
         let context = |s: &mut Switches| s.context = Some("u:r:t:s0".into());
         check(context, Refused(Errno::ACCESS), ["`user_namespace create` to `u:r:t:s0`", "semodule -i"]);

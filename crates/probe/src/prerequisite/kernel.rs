@@ -132,26 +132,21 @@ fn seccomp() -> Finding {
 /// Whether one is on, and whether it confines containers.
 fn security_modules(host: &Host) -> Finding {
     const NAME: &str = "AppArmor or SELinux";
-    let confines = |module: &str, mend: Option<&str>| match &host.unconfined {
+    let confines = |module: &str| match &host.unconfined {
         None => Finding::applied(NAME, format!("{module}, containers are confined")),
-        Some(reason) => Finding::weaker(
-            NAME,
-            format!("{module}, containers are not confined: {reason}"),
-            mend.map(str::to_owned),
-        ),
+        Some((reason, mend)) => {
+            Finding::weaker(NAME, format!("{module}, containers are not confined: {reason}"), mend.clone())
+        }
     };
     if let Ok(enforcing) = read::line("/sys/fs/selinux/enforce") {
         return if enforcing == "1" {
-            confines("SELinux, enforcing", None)
+            confines("SELinux, enforcing")
         } else {
             Finding::weaker(NAME, "SELinux, permissive", Some("setenforce 1".to_owned()))
         };
     }
     if read::line("/sys/module/apparmor/parameters/enabled").is_ok_and(|enabled| enabled == "Y") {
-        return confines(
-            "AppArmor",
-            Some("brig doctor --print-profile containers | apparmor_parser --replace"),
-        );
+        return confines("AppArmor");
     }
     Finding::weaker(NAME, "neither is enabled: one wall less behind the others", None)
 }

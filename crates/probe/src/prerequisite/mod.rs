@@ -24,8 +24,9 @@ pub struct Host {
     pub run: PathBuf,
     /// `XDG_RUNTIME_DIR`, where it is set.
     pub runtime: Option<PathBuf>,
-    /// Why AppArmor or SELinux, where one is on, does not confine containers; none where it does.
-    pub unconfined: Option<String>,
+    /// Why AppArmor or SELinux, where one is on, does not confine containers, and the command that mends it; none where
+    /// it does.
+    pub unconfined: Option<(String, Option<String>)>,
 }
 
 impl Host {

@@ -54,7 +54,7 @@ pub fn own_profile() -> Option<String> {
     let label = text.trim_end_matches(['\n', '\0']);
     // A profile in mode `unconfined` is a name for programs that may make user namespaces, no wall.
     let free = label.is_empty() || label == "unconfined" || label.ends_with(" (unconfined)");
-    (!free).then(|| label.to_owned())
+    (!free).then(|| label.rsplit_once(" (").map_or(label, |(name, _)| name).to_owned())
 }
 
 /// The program that loads profiles; none where it is not installed.
