@@ -5,6 +5,9 @@
 //! tar programs would read differently. Nothing is followed, nothing is executed, everything is bounded
 //! by [`Limits`], and what is left out is listed in [`Applied`].
 //!
+//! [`Members`] finds single files of an archive in a file: with the same parser, as what was scanned must be what is
+//! unpacked.
+//!
 //! [`confine`] is for the process that calls it: Landlock, a system call filter, no new
 //! privileges, resource limits.
 //!
@@ -17,8 +20,12 @@ mod decompress;
 mod directories;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod limits;
+mod member;
 mod options;
 mod path;
 mod pax;
@@ -31,6 +38,7 @@ pub use confine::{Confinement, Layer, confine};
 pub use decompress::{Compression, decompress};
 pub use error::{Error, Result};
 pub use limits::Limits;
+pub use member::{Member, Members, Place};
 pub use options::{
     Applied, CompressedDigest, Devices, Ids, MAX_SKIPPED, Options, Skipped, SkippedWhat, Whiteouts,
 };

@@ -87,15 +87,11 @@ impl Extensions {
 
 impl<R: Read> Reader<R> {
     pub(crate) fn new(input: R, limits: &Limits) -> Self {
-        Self {
-            source: Source::new(input, limits.bytes),
-            limits: limits.clone(),
-            left: 0,
-            padding: 0,
-            headers: 0,
-            logical: 0,
-            end: None,
-        }
+        Self::over(Source::new(input, limits.bytes), limits)
+    }
+
+    pub(crate) fn over(source: Source<R>, limits: &Limits) -> Self {
+        Self { source, limits: limits.clone(), left: 0, padding: 0, headers: 0, logical: 0, end: None }
     }
 
     /// The next entry; what was not taken of the one before is passed over.
@@ -164,6 +160,18 @@ impl<R: Read> Reader<R> {
             return Err(self.source.truncated());
         }
         self.source.peek(self.left)
+    }
+
+    /// Where the current entry's stored bytes begin.
+    pub(crate) fn offset(&self) -> u64 {
+        self.source.offset()
+    }
+
+    /// Passes over the current entry's stored bytes, all of which must be there.
+    pub(crate) fn content_is_there(&mut self) -> Result<()> {
+        self.source.skip(self.left)?;
+        self.left = 0;
+        Ok(())
     }
 
     /// Marks bytes of the last [`Reader::data`] as used.

@@ -11,9 +11,14 @@ use crate::{Error, Result};
 /// Bytes read at once: large enough that one write serves most files, small enough for the cache.
 const BUFFER: usize = 256 << 10;
 
+/// Moves an input ahead by so many bytes, or to its end, and says by how many.
+type Ahead<R> = fn(&mut R, u64) -> std::io::Result<u64>;
+
 /// A stream of blocks whose every byte is hashed once, when it arrives.
 pub(crate) struct Source<R> {
     input: R,
+    /// Only for an input of which nobody wants the digest.
+    ahead: Option<Ahead<R>>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -26,6 +31,7 @@ impl<R: Read> Source<R> {
     pub(crate) fn new(input: R, limit: u64) -> Self {
         Self {
             input,
+            ahead: None,
             buffer: vec![0; BUFFER].into(),
             start: 0,
             end: 0,
@@ -33,6 +39,11 @@ impl<R: Read> Source<R> {
             limit,
             hasher: Hasher::new(Algorithm::Sha256),
         }
+    }
+
+    /// An input in which `ahead` passes over what nobody reads, and that has no digest for it.
+    pub(crate) fn seeking(input: R, limit: u64, ahead: Ahead<R>) -> Self {
+        Self { ahead: Some(ahead), ..Self::new(input, limit) }
     }
 
     /// Bytes handed out so far.
@@ -81,6 +92,16 @@ impl<R: Read> Source<R> {
     /// Passes over `count` bytes, or what is left of the stream, and returns how many those were.
     pub(crate) fn skip_at_most(&mut self, count: u64) -> Result<u64> {
         let mut left = count;
+        let buffered = (self.end - self.start) as u64;
+        if let Some(ahead) = self.ahead.filter(|_| left > buffered) {
+            self.start = self.end;
+            let passed = ahead(&mut self.input, left - buffered).map_err(Error::from_read)?;
+            self.read += passed;
+            if self.read > self.limit {
+                return Err(Error::Limit { what: "uncompressed bytes", limit: self.limit });
+            }
+            return Ok(buffered + passed);
+        }
         while left > 0 {
             let got = self.peek(left)?.len();
             if got == 0 {
@@ -116,7 +137,8 @@ impl<R: Read> Source<R> {
             if rest.is_empty() {
                 return Ok(());
             }
-            if rest.iter().any(|byte| *byte != 0) {
+            if let Some(at) = rest.iter().position(|byte| *byte != 0) {
+                let offset = offset + at as u64;
                 return Err(Error::Malformed { offset, reason: "data after the end of the archive" });
             }
             let count = rest.len();
@@ -135,7 +157,9 @@ impl<R: Read> Source<R> {
 
     fn fill(&mut self) -> Result<usize> {
         let count = read_some(&mut self.input, &mut self.buffer[self.end..]).map_err(Error::from_read)?;
-        self.hasher.update(&self.buffer[self.end..self.end + count]);
+        if self.ahead.is_none() {
+            self.hasher.update(&self.buffer[self.end..self.end + count]);
+        }
         self.end += count;
         self.read += count as u64;
         if self.read > self.limit {

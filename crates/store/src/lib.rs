@@ -29,6 +29,9 @@ mod blob;
 mod changes;
 mod check;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hello;
 mod image;
 mod import;

@@ -235,7 +235,7 @@ fn file_name(reference: &Reference) -> Result<String> {
 }
 
 /// The name of a ref by its path below `refs/`; `None` for an untagged image.
-fn parse_path(path: &str) -> Option<Reference> {
+pub(crate) fn parse_path(path: &str) -> Option<Reference> {
     let (name, file) = path.rsplit_once('/')?;
     let (registry, repository) = name.split_once('/')?;
     match file.strip_prefix(':') {

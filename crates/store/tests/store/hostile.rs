@@ -245,7 +245,13 @@ fn docker_archives_that_lie() {
         ("fifo-like name", tar(&[("manifest.json", br#"[{"Config":"","Layers":[""]}]"#)])),
         ("cut in a layer", named("l")[..2048].to_vec()),
     ];
-    for (name, archive) in cases {
+    // After one zero block GNU tar goes on and Python stops: the one sees an image that the other does not.
+    let mut hidden = tar(&[("other", b"")]);
+    hidden.truncate(512);
+    hidden.extend([0; 512]);
+    hidden.extend(named("l"));
+    let cases: Vec<_> = cases.iter().cloned().chain([("two archives in one", hidden)]).collect();
+    for (name, archive) in &cases {
         let (directory, store) = fixture::store();
         assert!(load(&store, archive).is_err(), "{name}");
         let path = directory.join("archive");
@@ -290,7 +296,7 @@ fn mutated_archives() {
     };
     let sum = format!("{:06o}\0 ", sum(&long[..512]));
     long[148..156].copy_from_slice(sum.as_bytes());
-    assert!(matches!(load(&store, &long), Err(Error::NotAnArchive { .. } | Error::Limit { .. })));
+    assert!(matches!(load(&store, &long), Err(Error::Archive(archive::Error::Limit { .. }))));
 }
 
 fn not_archives() {
