@@ -23,6 +23,8 @@ mod k05;
 mod k06;
 mod k07;
 mod k08;
+mod k10;
+mod k11;
 mod k12;
 mod k13;
 mod m08;
@@ -41,6 +43,12 @@ mod t03;
 mod t04;
 mod t05;
 mod t06;
+mod t07;
+mod t08;
+mod t09;
+mod t10;
+mod t11;
+mod t12;
 
 
 use std::collections::BTreeSet;

@@ -40,7 +40,7 @@ const MASKED: [(&str, &str); 30] = [
 ];
 
 /// Files that change the machine, with how. They are opened for writing, and nothing is written.
-const READ_ONLY: [(&str, &str); 22] = [
+const READ_ONLY: [(&str, &str); 47] = [
     ("/proc/sysrq-trigger", "crashes or reboots the machine"),
     ("/proc/sys/kernel/core_pattern", "runs a program as root outside"),
     ("/proc/sys/kernel/modprobe", "runs a program as root outside"),
@@ -62,6 +62,31 @@ const READ_ONLY: [(&str, &str); 22] = [
     ("/sys/kernel/mm/transparent_hugepage/enabled", "slows the machine"),
     ("/sys/kernel/profiling", "kernel internals"),
     ("/sys/power/state", "puts the machine to sleep"),
+    ("/proc/sys/kernel/core_uses_pid", "core dumps outside"),
+    ("/proc/sys/kernel/core_pipe_limit", "core dumps outside"),
+    ("/proc/sys/kernel/poweroff_cmd", "runs a program as root outside"),
+    ("/proc/sys/kernel/panic", "crashes the machine"),
+    ("/proc/sys/kernel/panic_on_oops", "crashes the machine"),
+    ("/proc/sys/kernel/sysrq", "crashes or reboots the machine"),
+    ("/proc/sys/kernel/dmesg_restrict", "kernel messages"),
+    ("/proc/sys/kernel/printk", "kernel messages"),
+    ("/proc/sys/kernel/perf_event_paranoid", "opens perf events"),
+    ("/proc/sys/kernel/kexec_load_disabled", "another kernel"),
+    ("/proc/sys/kernel/io_uring_disabled", "opens io_uring"),
+    ("/proc/sys/kernel/pid_max", "processes of everybody"),
+    ("/proc/sys/kernel/threads-max", "processes of everybody"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "opens user namespaces"),
+    ("/proc/sys/user/max_user_namespaces", "opens user namespaces"),
+    ("/proc/sys/fs/file-max", "files of everybody"),
+    ("/proc/sys/fs/protected_hardlinks", "weakens every process"),
+    ("/proc/sys/fs/protected_regular", "weakens every process"),
+    ("/proc/sys/vm/overcommit_memory", "memory of everybody"),
+    ("/proc/sys/vm/swappiness", "slows the machine"),
+    ("/proc/sys/vm/unprivileged_userfaultfd", "opens userfaultfd"),
+    ("/proc/sys/net/core/bpf_jit_harden", "weakens the kernel"),
+    ("/proc/sys/dev/tty/legacy_tiocsti", "typing into terminals"),
+    ("/sys/kernel/mm/ksm/run", "side channels"),
+    ("/sys/class/net/lo/mtu", "the host's network"),
     ("/sys/fs/cgroup/cgroup.procs", "leaves its limits"),
 ];
 
