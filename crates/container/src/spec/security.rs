@@ -174,7 +174,7 @@ pub(crate) fn labels(
             return Err(Error::value("--security-opt", format!("apparmor={name}"), reason));
         }
         (Apparmor::Missing(lack), _) => {
-            protections.push(Protection::unavailable("apparmor", lack.to_string()))
+            protections.push(Protection::unavailable("apparmor", lack.to_string()));
         }
         (Apparmor::Ready(name), _) => {
             protections.push(Protection::applied("apparmor"));
