@@ -66,16 +66,40 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 
 /// Writes a value as indented JSON to standard output.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(Failure::environment)?;
+    let mut text = json(value)?;
     text.push('\n');
     print(&text)
+}
+
+/// A value as indented JSON without a character that drives a terminal. Only strings can hold one: what JSON itself
+/// leaves as it is, DEL, C1 and those that change the direction of text, becomes an escape of JSON too.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::environment)?;
+    if text.is_ascii() && !text.contains('\x7f') {
+        return Ok(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != '\n' && drives_terminal(character) {
+            clean.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            clean.push(character);
+        }
+    }
+    Ok(clean)
+}
+
+/// Control characters, and those that make text read in another order than it is written (CVE-2021-42574).
+fn drives_terminal(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Replaces control characters: names in messages come from images and must not drive a terminal.
 fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() && character != '\n' && character != '\t' {
+        if drives_terminal(character) && character != '\n' && character != '\t' {
             clean.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
         } else {
             clean.push(character);
@@ -120,5 +144,9 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(printable("a\tb"), "a\tb");
+        assert_eq!(printable("a\u{9b}2Jb\u{202e}"), "a\\u{9b}2Jb\\u{202e}");
+        let text = json(&["é\u{9b}2J\u{7f}\u{202e}\u{1b}\n"]).unwrap();
+        assert_eq!(text, "[\n  \"é\\u009b2J\\u007f\\u202e\\u001b\\n\"\n]");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&text).unwrap()[0], "é\u{9b}2J\u{7f}\u{202e}\u{1b}\n");
     }
 }

@@ -119,7 +119,7 @@ pub enum Error {
     #[error("cannot unpack the layer")]
     Archive(#[from] archive::Error),
     /// The unpacking child failed.
-    #[error("cannot unpack the layer: {message}")]
+    #[error("{message}")]
     Child {
         /// What the child said.
         message: String,

@@ -107,7 +107,8 @@ pub(crate) fn unpack(ownership: &Ownership, job: Job<'_>) -> Result<Unpacked> {
         let unpacked = apply(ownership, job).map_err(|error| chain(&error))?;
         serde_json::to_vec(&unpacked).map_err(|error| error.to_string())
     })?;
-    serde_json::from_slice(&answer).map_err(|_| Error::Child { message: "its answer is damaged".to_owned() })
+    serde_json::from_slice(&answer)
+        .map_err(|_| Error::Child { message: "the answer of the process that unpacks is damaged".to_owned() })
 }
 
 /// Removes a directory that holds files of images.
@@ -127,13 +128,15 @@ pub(crate) fn remove_tree(ownership: &Ownership, parent: BorrowedFd<'_>, name: &
 /// The digest of an archive without its compression. Decodes in a child as well.
 pub(crate) fn diff_id(ownership: &Ownership, blob: File) -> Result<Digest> {
     let answer = in_child(ownership, || {
-        let mut plain = archive::decompress(blob, &Limits::default()).map_err(|error| chain(&error))?;
+        let mut plain =
+            archive::decompress(blob, &Limits::default()).map_err(|error| chain(&Error::from(error)))?;
         let (digest, _) =
             Digest::of_reader(Algorithm::Sha256, &mut plain).map_err(|error| error.to_string())?;
         Ok(digest.to_string().into_bytes())
     })?;
     let text = String::from_utf8_lossy(&answer);
-    text.parse().map_err(|_| Error::Child { message: "its answer is damaged".to_owned() })
+    text.parse()
+        .map_err(|_| Error::Child { message: "the answer of the process that unpacks is damaged".to_owned() })
 }
 
 /// Runs a closure in the child that may write image files, and returns its answer.
@@ -162,7 +165,7 @@ fn in_child(
             Err(Error::Child { message: crate::image::clip(&String::from_utf8_lossy(&answer)) })
         }
         idmap::Outcome { exit, .. } => {
-            Err(Error::Child { message: format!("the child ended with {exit:?}") })
+            Err(Error::Child { message: format!("the process that unpacks ended with {exit:?}") })
         }
     }
 }

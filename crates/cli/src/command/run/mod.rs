@@ -88,7 +88,7 @@ fn environment() -> Vec<(String, String)> {
 
 /// The steps, then the specification.
 fn describe(preview: &Preview) -> Result<String, Failure> {
-    let spec = serde_json::to_string_pretty(&preview.configured.spec).map_err(Failure::environment)?;
+    let spec = crate::output::json(&preview.configured.spec)?;
     let mut text = format!("image {}\n", preview.image_id);
     for protection in &preview.configured.protections {
         text.push_str(&format!("protection {protection}\n"));
