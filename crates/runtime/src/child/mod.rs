@@ -51,6 +51,8 @@ struct Child<'a> {
     root: Option<OwnedFd>,
     /// Procfs of the container's pid namespace: written through, then mounted.
     proc: Option<OwnedFd>,
+    /// What is mounted at each of [`mount::HELD`]: a neighbour who shares the root can give their places other names.
+    held: [Option<OwnedFd>; mount::HELD.len()],
     /// The first masked directory, which the others are clones of.
     empty: Option<OwnedFd>,
     /// The first masked file.
@@ -73,6 +75,7 @@ pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, origin:
         socket,
         root: None,
         proc: None,
+        held: [const { None }; mount::HELD.len()],
         empty: None,
         null: None,
         late: [const { None }; MAX_DESCRIPTORS],

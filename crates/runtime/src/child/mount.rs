@@ -23,6 +23,11 @@ const ATTEMPTS: u32 = 128;
 /// Inode of the root of a procfs (`PROC_ROOT_INO` of the kernel's `proc_fs.h`).
 const PROC_ROOT_INODE: u64 = 1;
 
+/// Directories below which masks, read-only paths, devices and other mounts go. Once something is mounted there it is
+/// reached by its own descriptor: a neighbour who shares the root may rename the place of a mount of this namespace, and
+/// a path would then lead past the mount, and leave it without its masks (CVE-2019-19921, CVE-2023-27561).
+pub(super) const HELD: [&[u8]; 3] = [b"proc", b"sys", b"dev"];
+
 /// What the destination of a mount is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
@@ -40,7 +45,7 @@ impl Child<'_> {
 
     /// Opens a path inside the root; symbolic links stay inside, magic links are refused.
     pub(super) fn open(&self, path: &CStr, flags: OFlags, more: ResolveFlags) -> Result<OwnedFd, Errno> {
-        let Some(root) = &self.root else { return Err(Errno::BADF) };
+        let (root, path) = self.base(path)?;
         if weaken::is_off(Defence::Root) {
             return rustix::fs::openat(root, path, flags | OFlags::CLOEXEC, Mode::empty());
         }
@@ -52,6 +57,32 @@ impl Child<'_> {
             }
         }
         Err(Errno::AGAIN)
+    }
+
+    /// The mount that holds a path, and the path below it; else the root.
+    fn base<'a>(&'a self, path: &'a CStr) -> Result<(&'a OwnedFd, &'a CStr), Errno> {
+        let bytes = path.to_bytes();
+        let end = bytes.iter().position(|byte| *byte == b'/').unwrap_or(bytes.len());
+        if let Some(index) = HELD.iter().position(|name| *name == &bytes[..end])
+            && let Some(mount) = &self.held[index]
+        {
+            let below =
+                path.to_bytes_with_nul().get(end + 1..).and_then(|rest| CStr::from_bytes_with_nul(rest).ok());
+            return Ok((mount, below.unwrap_or(c".")));
+        }
+        self.root.as_ref().map(|root| (root, path)).ok_or(Errno::BADF)
+    }
+
+    /// Holds on to what was mounted at one of [`HELD`].
+    fn hold(&mut self, destination: &InnerPath, tree: OwnedFd) {
+        let place =
+            destination.relative().and_then(|path| HELD.iter().position(|name| *name == path.to_bytes()));
+        match place {
+            Some(index) if !weaken::is_off(Defence::Mounted) => self.held[index] = Some(tree),
+            // What is mounted over the root hides all that was mounted before.
+            None if destination.relative().is_none() => self.held = [const { None }; HELD.len()],
+            _ => {}
+        }
     }
 
     /// Opens the place to mount upon, and makes it where there is none.
@@ -156,7 +187,18 @@ impl Child<'_> {
         if mount.copy_up {
             super::copy::copy_up(&destination, &tree)?;
         }
-        attach(&tree, &destination)
+        if weaken::is_off(Defence::Destination) {
+            let (root, path) = (self.root()?, mount.destination.relative().map_or(c".", CString::as_c_str));
+            let again = rustix::fs::openat(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .during(Operation::OpenDestination)?;
+            attach(&tree, &again)?;
+        } else {
+            attach(&tree, &destination)?;
+        }
+        if target == Target::Directory {
+            self.hold(&mount.destination, tree);
+        }
+        Ok(())
     }
 
     /// Only a procfs goes onto `/proc`, and nothing goes onto another place of one but single files.
