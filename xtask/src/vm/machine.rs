@@ -186,6 +186,11 @@ impl Machine {
 
     /// Writes memory and devices to `state` and ends the machine; the disks then belong to that state.
     pub(super) fn save(mut self, state: &Path) -> Result<(), String> {
+        self.write_state(state)
+            .map_err(|error| format!("{error}; its console ends with:\n{}", self.console_end()))
+    }
+
+    fn write_state(&mut self, state: &Path) -> Result<(), String> {
         let stream =
             UnixStream::connect(&self.control).map_err(|error| format!("QEMU's control: {error}"))?;
         let mut control = Control {

@@ -174,7 +174,12 @@ impl Built {
 }
 
 fn build() -> Option<Built> {
-    Some(Built { brig: test::brig_binary()?, seams: test::brig_with_seams()?, tests: test_program()? })
+    let given = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    Some(Built {
+        brig: given("BRIG_BIN").or_else(test::brig_binary)?,
+        seams: given("BRIG_TEST_BIN").or_else(test::brig_with_seams)?,
+        tests: test_program()?,
+    })
 }
 
 fn test_program() -> Option<PathBuf> {
