@@ -72,8 +72,9 @@ fn facts(directory: &Path) -> BTreeMap<PathBuf, String> {
         let Ok(stat) = fs::symlink_metadata(&path) else { continue };
         let content = if stat.is_file() { fs::read(&path).unwrap_or_default() } else { Vec::new() };
         let (mode, owner, group, inode) = (stat.mode(), stat.uid(), stat.gid(), stat.ino());
+        let links = stat.nlink();
         let fact = format!(
-            "{mode:o} {owner}:{group} inode {inode} {}.{:09} {} bytes {:?}",
+            "{mode:o} {owner}:{group} inode {inode} links {links} {}.{:09} {} bytes {:?}",
             stat.mtime(),
             stat.mtime_nsec(),
             content.len(),
