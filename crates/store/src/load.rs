@@ -134,28 +134,34 @@ fn load_layout(ingest: &mut Ingest<'_>, source: &Source, options: &LoadOptions) 
     let wanted = options.platform.clone().unwrap_or_else(Platform::host);
     let mut images: Images = Vec::new();
     let mut seen: HashMap<Digest, usize> = HashMap::new();
-    let mut others = Vec::new();
+    let mut search = Search { source, wanted: &wanted, others: Vec::new(), known: HashMap::new() };
     for entry in &index.manifests {
         if let Some(platform) = entry.platform.as_ref().filter(|platform| !platform.runs_on(&wanted)) {
-            others.push(words(platform));
+            search.pass_over(words(platform));
             continue;
         }
-        let Some((descriptor, manifest, bytes)) = choose(source, entry, &wanted, 1, &mut others)? else {
-            continue;
+        let known = search.known.get(&entry.digest).and_then(|found| seen.get(found.as_ref()?));
+        let at = if let Some(at) = known {
+            *at
+        } else {
+            let Some((descriptor, manifest, bytes)) = search.choose(entry, 1)? else { continue };
+            match seen.get(&descriptor.digest) {
+                Some(at) => *at,
+                None if images.len() == MAX_IMAGES => {
+                    return Err(Error::Limit { what: "number of images", limit: MAX_IMAGES as u64 });
+                }
+                None => {
+                    let image = stage_from_layout(ingest, source, descriptor, manifest, &bytes)?;
+                    seen.insert(image.descriptor.digest, images.len());
+                    images.push((image, Vec::new()));
+                    images.len() - 1
+                }
+            }
         };
-        let reference = name_of(entry, options)?;
-        if let Some(at) = seen.get(&descriptor.digest) {
-            images[*at].1.extend(reference);
-            continue;
-        }
-        if images.len() == MAX_IMAGES {
-            return Err(Error::Limit { what: "number of images", limit: MAX_IMAGES as u64 });
-        }
-        let image = stage_from_layout(ingest, source, descriptor, manifest, &bytes)?;
-        seen.insert(image.descriptor.digest, images.len());
-        images.push((image, reference.into_iter().collect()));
+        images[at].1.extend(name_of(entry, options)?);
     }
     if images.is_empty() {
+        let mut others = search.others;
         others.sort_unstable();
         others.dedup();
         others.truncate(16);
@@ -164,49 +170,74 @@ fn load_layout(ingest: &mut Ingest<'_>, source: &Source, options: &LoadOptions) 
     Ok(images)
 }
 
-/// Follows an entry to the manifest for a platform; `None` where it leads to another platform or no image.
-fn choose(
-    source: &Source,
-    entry: &Descriptor,
-    wanted: &Platform,
-    depth: usize,
-    others: &mut Vec<String>,
-) -> Result<Option<(Descriptor, Manifest, Vec<u8>)>> {
-    if !media::is_manifest(&entry.media_type) && !media::is_index(&entry.media_type) {
-        others.push(clip(&entry.media_type));
-        return Ok(None);
-    }
-    let bytes = read_blob(source, "image manifest", entry, MAX_MANIFEST)?;
-    let index: Index = match types::parse_document(&bytes, Some(&entry.media_type))? {
-        Document::Manifest(manifest) if media::is_configuration(&manifest.config.media_type) => {
-            let descriptor = Descriptor::new(&entry.media_type, entry.digest, entry.size);
-            return Ok(Some((descriptor, *manifest, bytes)));
-        }
-        Document::Manifest(manifest) => {
-            others.push(clip(&manifest.config.media_type));
+/// The search of the manifests for a platform, which reads no document twice: indexes of a few kilobytes that name
+/// each other thousands of times would otherwise take hours.
+struct Search<'a> {
+    source: &'a Source,
+    wanted: &'a Platform,
+    /// What was passed over, for the message.
+    others: Vec<String>,
+    /// Where the documents read so far lead: to a manifest, or nowhere.
+    known: HashMap<Digest, Option<Digest>>,
+}
+
+impl Search<'_> {
+    /// Follows an entry to its manifest; `None` where it leads to another platform or no image.
+    fn choose(
+        &mut self,
+        entry: &Descriptor,
+        depth: usize,
+    ) -> Result<Option<(Descriptor, Manifest, Vec<u8>)>> {
+        if self.known.get(&entry.digest) == Some(&None) {
             return Ok(None);
         }
-        Document::Index(index) => *index,
-    };
-    if depth == MAX_INDEX_DEPTH {
-        return Err(Error::Limit { what: "depth of indexes", limit: MAX_INDEX_DEPTH as u64 });
+        let found = self.read(entry, depth)?;
+        self.known.insert(entry.digest, found.as_ref().map(|(descriptor, _, _)| descriptor.digest));
+        Ok(found)
     }
-    // those with the right platform first, then those that do not say
-    let (named, unnamed): (Vec<_>, Vec<_>) =
-        index.manifests.iter().partition(|inner| inner.platform.is_some());
-    for inner in named.into_iter().chain(unnamed) {
-        match &inner.platform {
-            Some(platform) if !platform.runs_on(wanted) => others.push(words(platform)),
-            _ => {
-                if let Some(found) = choose(source, inner, wanted, depth + 1, others)? {
-                    return Ok(Some(found));
+
+    fn read(&mut self, entry: &Descriptor, depth: usize) -> Result<Option<(Descriptor, Manifest, Vec<u8>)>> {
+        if !media::is_manifest(&entry.media_type) && !media::is_index(&entry.media_type) {
+            self.pass_over(clip(&entry.media_type));
+            return Ok(None);
+        }
+        let bytes = read_blob(self.source, "image manifest", entry, MAX_MANIFEST)?;
+        let index: Index = match types::parse_document(&bytes, Some(&entry.media_type))? {
+            Document::Manifest(manifest) if media::is_configuration(&manifest.config.media_type) => {
+                let descriptor = Descriptor::new(&entry.media_type, entry.digest, entry.size);
+                return Ok(Some((descriptor, *manifest, bytes)));
+            }
+            Document::Manifest(manifest) => {
+                self.pass_over(clip(&manifest.config.media_type));
+                return Ok(None);
+            }
+            Document::Index(index) => *index,
+        };
+        if depth == MAX_INDEX_DEPTH {
+            return Err(Error::Limit { what: "depth of indexes", limit: MAX_INDEX_DEPTH as u64 });
+        }
+        // those with the right platform first, then those that do not say
+        let (named, unnamed): (Vec<_>, Vec<_>) =
+            index.manifests.iter().partition(|inner| inner.platform.is_some());
+        for inner in named.into_iter().chain(unnamed) {
+            match &inner.platform {
+                Some(platform) if !platform.runs_on(self.wanted) => self.pass_over(words(platform)),
+                _ => {
+                    if let Some(found) = self.choose(inner, depth + 1)? {
+                        return Ok(Some(found));
+                    }
                 }
             }
         }
-        // an index of thousands of entries fills no message
-        others.truncate(64);
+        Ok(None)
     }
-    Ok(None)
+
+    /// Remembers what was passed over: an index of thousands of entries fills no message.
+    fn pass_over(&mut self, what: String) {
+        if self.others.len() < 64 {
+            self.others.push(what);
+        }
+    }
 }
 
 fn stage_from_layout(
