@@ -117,7 +117,8 @@ impl Error {
     /// Returns what a person could do next, where that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Limit(unapplied) => unapplied.hint,
+            // Where the kernel was not asked, the message is the hint.
+            Self::Limit(unapplied) => unapplied.hint.filter(|_| unapplied.errno.is_some()),
             Self::Create { errno, .. } | Self::Join { errno, .. } => permission_hint(*errno),
             Self::Remains { .. } => Some("see which processes hold it in its `cgroup.procs`"),
             _ => None,
@@ -224,6 +225,28 @@ impl fmt::Display for Warning {
                 write!(out, "systemd: {operation} `{unit}`: {reason}")
             }
             Self::Ignored { field } => write!(out, "`{field}` has no effect on current kernels"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        for errno in [None, Some(Errno::ACCESS)] {
+            let hint = permission_hint(Errno::ACCESS);
+            let (file, value) = ("memory.max".to_owned(), "1".to_owned());
+            let error = Error::Limit(Box::new(Unapplied {
+                controller: Controller::Memory,
+                file,
+                value,
+                errno,
+                hint,
+            }));
+            let said = format!("{error} {}", error.hint().unwrap_or_default());
+            assert_eq!(said.matches("Delegate=yes").count(), 1, "{said}");
         }
     }
 }
