@@ -206,6 +206,9 @@ fn attach<'a>(mut mounts: impl Iterator<Item = BorrowedFd<'a>>) -> Outcome {
     let private = Attributes::propagation(u64::from(rustix::mount::MountPropagationFlags::PRIVATE.bits()));
     set_attributes(CWD, c"/", Reach::Tree, &private).during(Operation::Propagation)?;
     mounts.try_for_each(|mount| {
+        // A clone of a mount that the host shares, as systemd makes all of them, is its peer: what is attached over
+        // it would appear on the host, over the layer, for ever.
+        set_attributes(mount, c"", Reach::One, &private).during(Operation::Propagation)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         rustix::mount::move_mount(mount, c"", CWD, c"/", flags).during(Operation::Attach)
     })
