@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+};
 use sys::mount::{Attributes, Reach, attribute, set_attributes};
 
 use super::failure::{During, Failure, Operation, Outcome};
@@ -261,6 +263,15 @@ impl Child<'_> {
         }
     }
 
+    /// A detached mount of one of the host's device nodes. Where the host's mounts are shared (systemd) the clone would
+    /// be a peer of its `/dev`: a mount over the node in here would be one over the host's node.
+    fn clone_node(&mut self, slot: Slot) -> Outcome<OwnedFd> {
+        let node = self.clone_source(slot, false)?;
+        let private = Attributes::propagation(u64::from(MountPropagationFlags::PRIVATE.bits()));
+        set_attributes(node.as_fd(), c"", Reach::One, &private).during(Operation::Propagation)?;
+        Ok(node)
+    }
+
     /// The private procfs, made on first use.
     fn private_proc(&mut self) -> Outcome<BorrowedFd<'_>> {
         if self.proc.is_none() {
@@ -332,7 +343,7 @@ impl Child<'_> {
 
     pub(super) fn device(&mut self, device: &Device) -> Outcome {
         if let Some(slot) = device.bind {
-            let node = self.clone_source(slot, false)?;
+            let node = self.clone_node(slot)?;
             let destination = self.destination(&device.path, Target::File, false)?;
             return attach(&node, &destination);
         }
@@ -413,7 +424,7 @@ impl Child<'_> {
         let Some(slot) = self.plan.null else {
             return Err(Failure { operation: Operation::Mask, errno: Errno::BADF });
         };
-        let null = self.clone_source(slot, false)?;
+        let null = self.clone_node(slot)?;
         attach(&null, place)?;
         self.null = Some(null);
         Ok(())
