@@ -15,8 +15,11 @@ mod race;
 #[allow(dead_code, reason = "shared with the tests of `archive`, which need more of it")]
 mod tar;
 mod trees;
+mod trojans;
 mod users;
 
+mod d05;
+mod d06;
 mod k02;
 mod k03;
 mod k04;
@@ -44,8 +47,10 @@ mod r15;
 mod r16;
 mod r17;
 mod r32;
+mod r33;
 mod r34;
 mod r36;
+mod r38;
 mod t01;
 mod t02;
 mod t03;
