@@ -1,8 +1,8 @@
 //! Running the few host programs that answer for ids: shadow-utils' `newuidmap`, `newgidmap`,
 //! `getsubids`, and `getent`.
 //!
-//! Found in fixed directories (a caller's `PATH` must not choose what runs with set-id bits), started
-//! with an empty environment, bounded in time and output.
+//! Found by [`sys::program`] (a caller's `PATH` must not choose what runs with set-id bits), started with an
+//! empty environment, bounded in time and output.
 
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,23 +16,11 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Error;
 
-/// Where host programs are looked for; all are writable by root alone on a sane host.
-pub(crate) const DIRECTORIES: [&str; 6] =
-    ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/run/wrappers/bin"];
-
 /// Longest life of a helper. `newuidmap` takes a millisecond; a directory service may take seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most bytes of output that are kept.
 const MAX_OUTPUT: usize = 64 * 1024;
-
-/// The path of a program in the fixed directories.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    DIRECTORIES
-        .iter()
-        .map(|directory| Path::new(directory).join(program))
-        .find(|path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok())
-}
 
 /// A started helper.
 #[derive(Debug)]
@@ -202,7 +190,5 @@ mod tests {
     fn a_missing_program_says_so() {
         let error = Running::start(Path::new("/nonexistent/newuidmap"), &[]).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/newuidmap"), "{error}");
-        assert!(find("no-such-program-anywhere").is_none());
-        assert!(find("sh").is_some());
     }
 }

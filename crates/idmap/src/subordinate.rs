@@ -186,14 +186,14 @@ pub(crate) fn outside_service(switch: &[u8], database: &str) -> bool {
 }
 
 fn ask_name(uid: u32) -> Result<Option<String>, Error> {
-    let Some(program) = helper::find("getent") else { return Ok(None) };
+    let Some(program) = sys::program::find("getent") else { return Ok(None) };
     let finished = helper::Running::start(&program, &["passwd".to_owned(), uid.to_string()])?.finish()?;
     let accounts = account::parse_passwd(&finished.stdout)?;
     Ok(accounts.into_iter().find(|row| finished.success && row.uid == uid).map(|row| row.name))
 }
 
 fn ask_spans(name: &str, side: Side) -> Result<Vec<Span>, Error> {
-    let Some(program) = helper::find("getsubids") else { return Ok(Vec::new()) };
+    let Some(program) = sys::program::find("getsubids") else { return Ok(Vec::new()) };
     let mut arguments = Vec::with_capacity(2);
     if side == Side::Gid {
         arguments.push("-g".to_owned());
@@ -208,7 +208,7 @@ fn ask_spans(name: &str, side: Side) -> Result<Vec<Span>, Error> {
 }
 
 /// Lines of `getsubids`: `0: user 100000 65536`.
-fn parse_getsubids(output: &[u8], name: &str) -> Vec<Span> {
+pub(crate) fn parse_getsubids(output: &[u8], name: &str) -> Vec<Span> {
     let text = String::from_utf8_lossy(output);
     let row = |line: &str| {
         let (_, rest) = line.split_once(": ")?;

@@ -41,7 +41,7 @@ impl How {
         if uid.is_single(own_uid) && gid.is_single(own_gid) {
             return Ok(Self::SingleId);
         }
-        let program = |side: Side| helper::find(side.program()).ok_or(Error::HelperMissing { side });
+        let program = |side: Side| sys::program::find(side.program()).ok_or(Error::HelperMissing { side });
         Ok(Self::Helpers { newuidmap: program(Side::Uid)?, newgidmap: program(Side::Gid)? })
     }
 }

@@ -14,6 +14,7 @@ pub mod mount;
 pub mod namespace;
 pub mod network;
 pub mod process;
+pub mod program;
 pub mod raw;
 pub mod seccomp;
 pub mod signal;

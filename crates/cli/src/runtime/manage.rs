@@ -249,7 +249,9 @@ pub(super) fn ps(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> {
 
 /// The lines of ps(1) that are about these pids, found by its `PID` column.
 fn ps_table(ps_options: &[String], pids: &[i32]) -> Result<String, Failed> {
-    let mut command = std::process::Command::new("ps");
+    let program = sys::program::find("ps").ok_or("`ps` is not installed: use `--format json`")?;
+    let mut command = std::process::Command::new(program);
+    command.env_clear().current_dir("/");
     if ps_options.is_empty() {
         command.arg("-ef")
     } else {

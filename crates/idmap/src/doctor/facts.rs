@@ -4,7 +4,7 @@ use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
 
 use super::{Attempt, Switches};
 use crate::subordinate::outside_service;
-use crate::{Error, Side, Subordinate, SubordinateTable, account, helper, read};
+use crate::{Error, Side, Subordinate, SubordinateTable, account, read};
 
 /// Most names of `/etc` that are looked at for misspelt files.
 const MAX_NAMES: usize = 10_000;
@@ -128,7 +128,7 @@ fn is_lookalike(name: &str) -> bool {
 
 fn helper_file(side: Side) -> Option<HelperFile> {
     const SET_USER_ID: u32 = 0o4000;
-    let path = helper::find(side.program())?;
+    let path = sys::program::find(side.program())?;
     let stat = rustix::fs::stat(&path).ok()?;
     let mut value = [0_u8; 64];
     let capability = rustix::fs::getxattr(&path, "security.capability", &mut value[..]).is_ok();
