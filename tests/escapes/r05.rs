@@ -10,7 +10,7 @@ use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
 
 use crate::bundles::{at, command_by, mount, run};
-use crate::race::{Flipper, exchange, for_a_while, run_at_once};
+use crate::race::{Flipper, Until, exchange, for_a_while, run_at_once};
 use crate::trees::{Kept, SHAPES, replace};
 
 pub(crate) const ROW: Row = Row {
@@ -82,11 +82,11 @@ control!(masks_by_path, Target::Weakened("mounted"), [root], |brig| {
 });
 
 /// Runs again and again while `/proc` changes its name; answers whether a payload saw one without masks.
-fn raced(brig: &Brig, command: impl Fn(&Bundle) -> Command) -> bool {
+fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> bool {
     let bundle = shared(brig);
     let flipper = Flipper::new(&bundle.rootfs().join("proc"), &bundle.rootfs().join("other"));
     let mut ran = 0;
-    let (reached, _) = for_a_while(|| {
+    let (reached, _) = for_a_while(until, || {
         let output = run_at_once(&mut command(&bundle));
         ran += u32::from(output.status.success());
         output.stdout.starts_with(b"un") || output.stdout.starts_with(b"wr")
@@ -97,9 +97,16 @@ fn raced(brig: &Brig, command: impl Fn(&Bundle) -> Command) -> bool {
 }
 
 held!(a_race, [root], |brig| {
-    assert!(!raced(brig, |bundle| brig.runtime(&["run", "--bundle", at(bundle), "brig-test-race"])));
+    assert!(!raced(brig, Until::Held, |bundle| brig.runtime(&[
+        "run",
+        "--bundle",
+        at(bundle),
+        "brig-test-race"
+    ])));
 });
 
 control!(a_race_against_runc, Target::Debian("runc", "1.1.5"), [root], |brig| {
-    raced(brig, |bundle| command_by("runc", brig, &["run", "--bundle", at(bundle), "brig-test-race"]))
+    raced(brig, Until::Lost, |bundle| {
+        command_by("runc", brig, &["run", "--bundle", at(bundle), "brig-test-race"])
+    })
 });

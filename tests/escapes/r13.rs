@@ -10,7 +10,7 @@ use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held, shape};
 
 use crate::bundles::{at, bind, command_by, run};
-use crate::race::{Flipper, directory_and_link, for_a_while, run_at_once};
+use crate::race::{Flipper, Until, directory_and_link, for_a_while, run_at_once};
 use crate::trees::{Kept, replace};
 
 pub(crate) const ROW: Row = Row {
@@ -105,7 +105,7 @@ control!(by_path_strings, Target::Weakened("root"), [root], |brig| {
 
 /// Runs again and again, each time with a place to make, while the directory above it and a link to the canary change
 /// their names; answers whether the host was reached.
-fn raced(brig: &Brig, run: impl Fn(&Bundle)) -> bool {
+fn raced(brig: &Brig, until: Until, run: impl Fn(&Bundle)) -> bool {
     let canary = Canary::new(brig.directory(), "canary");
     let source = brig.directory().join("source");
     fs::create_dir(&source).unwrap();
@@ -115,7 +115,7 @@ fn raced(brig: &Brig, run: impl Fn(&Bundle)) -> bool {
     bundle.config["mounts"].as_array_mut().unwrap().push(json!({}));
     let flipper = Flipper::new(&directory, &link);
     let mut number = 0;
-    let (reached, count) = for_a_while(|| {
+    let (reached, count) = for_a_while(until, || {
         number += 1;
         bundle.config["mounts"][mounts] = bind(&format!("/shared/{number}/deep/er"), &source);
         bundle.write();
@@ -123,27 +123,26 @@ fn raced(brig: &Brig, run: impl Fn(&Bundle)) -> bool {
         !canary.changes().is_empty()
     });
     drop(flipper);
-    eprintln!("{count} runs");
     assert!(reached || count > 5, "only {count} runs");
     reached
 }
 
 held!(a_race, [root], |brig| {
-    assert!(!raced(brig, |bundle| {
+    assert!(!raced(brig, Until::Held, |bundle| {
         run_at_once(&mut brig.runtime(&["run", "--bundle", at(bundle), "brig-test-race"]));
     }));
 });
 
 control!(a_race_against_path_strings, Target::Weakened("root"), [root], |brig| {
     let weak = brig.with_seams();
-    raced(&weak, |bundle| {
+    raced(&weak, Until::Lost, |bundle| {
         let mut command = weak.runtime(&["run", "--bundle", at(bundle), "brig-test-race"]);
         run_at_once(command.env("BRIG_WEAKEN", "root"));
     })
 });
 
 control!(a_race_against_runc, Target::Debian("runc", "1.1.5"), [root], |brig| {
-    raced(brig, |bundle| {
+    raced(brig, Until::Lost, |bundle| {
         run_at_once(&mut command_by("runc", brig, &["run", "--bundle", at(bundle), "brig-test-race"]));
     })
 });

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tests::escape::race_seconds;
 
+/// How long each name stays, in microseconds: what is looked at and used at once is lost to a fast exchange, what is used
+/// some calls later to a slow one.
+const PAUSES: [u64; 12] = [0, 0, 0, 0, 0, 10, 0, 0, 50, 100, 0, 200];
+
 /// Exchanges two names until it is dropped, and leaves them as they were.
 pub(crate) struct Flipper {
     stop: Arc<AtomicBool>,
@@ -21,10 +25,15 @@ impl Flipper {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, one, other) = (Arc::clone(&stop), one.to_owned(), other.to_owned());
         let thread = std::thread::spawn(move || {
-            while !told.load(Ordering::Relaxed) {
+            let pauses = PAUSES.iter().cycle();
+            for pause in pauses.take_while(|_| !told.load(Ordering::Relaxed)) {
                 // Twice, so that it ends as it began.
-                exchange(&one, &other);
-                exchange(&one, &other);
+                for _ in 0..2 {
+                    exchange(&one, &other);
+                    if *pause > 0 {
+                        std::thread::sleep(Duration::from_micros(*pause));
+                    }
+                }
             }
         });
         Self { stop, thread: Some(thread) }
@@ -45,11 +54,28 @@ impl Drop for Flipper {
     }
 }
 
-/// Runs `attempt` again and again for [`race_seconds`], until it answers that it reached something. Answers that, and
-/// how often it was run.
-pub(crate) fn for_a_while(mut attempt: impl FnMut() -> bool) -> (bool, u32) {
+/// For how long a race goes on at most.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    /// The product: for [`race_seconds`].
+    Held,
+    /// A control: until it has lost, for which it gets long.
+    Lost,
+}
+
+impl Until {
+    fn limit(self) -> Duration {
+        match self {
+            Self::Held => Duration::from_secs(race_seconds()),
+            Self::Lost => Duration::from_secs(race_seconds().max(60)),
+        }
+    }
+}
+
+/// Runs `attempt` again and again, until it answers that it reached something. Answers that, and how often it was run.
+pub(crate) fn for_a_while(until: Until, mut attempt: impl FnMut() -> bool) -> (bool, u32) {
     let (start, mut count) = (Instant::now(), 0);
-    while start.elapsed() < Duration::from_secs(race_seconds()) {
+    while start.elapsed() < until.limit() {
         count += 1;
         if attempt() {
             return (true, count);
