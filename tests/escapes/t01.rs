@@ -102,24 +102,24 @@ held!(confinement_holds_without_resolution, [root, user], |brig| {
 control!(without_both, Target::Weakened(BOTH), [root, user], |brig| {
     let weak = brig.with_seams();
     let canary = Canary::new(weak.directory(), "canary");
-    for (_, bytes) in archives(&canary) {
-        drop(import(&weak, &bytes, BOTH));
-    }
-    !canary.changes().is_empty()
+    archives(&canary).iter().any(|(_, bytes)| {
+        drop(import(&weak, bytes, BOTH));
+        !canary.changes().is_empty()
+    })
 });
 
 control!(python_writes_through_links, PYTHON, [root] needs [program("python3")], |brig| {
     let canary = Canary::new(brig.directory(), "canary");
-    for (_, bytes) in archives(&canary) {
-        drop(python(brig, &bytes));
-    }
-    !canary.changes().is_empty()
+    archives(&canary).iter().any(|(_, bytes)| {
+        drop(python(brig, bytes));
+        !canary.changes().is_empty()
+    })
 });
 
 control!(tar_takes_absolute_names, Target::Unconfined("GNU tar -P"), [root], |brig| {
     let canary = Canary::new(brig.directory(), "canary");
-    for (_, bytes) in archives(&canary) {
-        drop(gnu_tar(brig, &["-P"], &bytes));
-    }
-    !canary.changes().is_empty()
+    archives(&canary).iter().any(|(_, bytes)| {
+        drop(gnu_tar(brig, &["-P"], bytes));
+        !canary.changes().is_empty()
+    })
 });

@@ -20,9 +20,9 @@ pub(crate) const ROW: Row = Row {
 };
 
 /// Bytes of zeros: more than the 64 MiB up to which any ratio is let through.
-const ZEROS: u64 = 160 << 20;
+const ZEROS: u64 = 96 << 20;
 
-/// 160 MiB of zeros in less than 200 KiB.
+/// 96 MiB of zeros in less than 200 KiB.
 fn bomb(brig: &Brig, compressor: &[&str]) -> Vec<u8> {
     let header = Tar::new().header(Header::new("zeros", b'0').size(ZEROS)).0;
     let path = write(brig, &header);

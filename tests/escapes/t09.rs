@@ -121,7 +121,7 @@ held!(names_of_images_are_no_paths_either, [root, user], |brig| {
             if name.contains('\0') {
                 continue;
             }
-            for command in ["run", "rmi", "image inspect"] {
+            for command in ["run", "rmi"] {
                 let mut words: Vec<&str> = command.split(' ').collect();
                 words.push(&name);
                 let outcome = brig.run(&words);

@@ -48,7 +48,7 @@ held!(every_layer_comes_to_an_end, [root, user] needs [program("zstd")], |brig| 
     for (name, layer) in layers() {
         for program in ["gzip", "zstd", "xz"] {
             let mut bytes = packed(brig, &layer, program);
-            for cut in [0, 1, 7, bytes.len() / 2] {
+            for cut in [0, bytes.len() / 2] {
                 bytes.truncate(bytes.len() - cut);
                 let outcome = import(brig, &bytes, "");
                 let refused = outcome.stderr.starts_with("error: ") && outcome.code == 125;

@@ -8,6 +8,8 @@
  *       and writes to each as soon as it can; counts and tells as hunt does
  *   key NAME COMMAND...   joins a new session keyring, puts a key NAME there, executes the command
  *   nodes DIRECTORY  makes a node of every major number there, opens it, prints those that opened
+ *   handle FILE      prints the file's handle in hexadecimal, as an attacker guesses it
+ *   shocker MOUNT HANDLE   opens the handle on the mount, prints what the file says, or the errno
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -209,6 +211,36 @@ static int key(char **words)
 	return 127;
 }
 
+static int handle(const char *path)
+{
+	struct { struct file_handle head; unsigned char bytes[MAX_HANDLE_SZ]; } handle = { { MAX_HANDLE_SZ } };
+	int mount;
+	if (name_to_handle_at(AT_FDCWD, path, &handle.head, &mount, 0))
+		return 1;
+	printf("%d:", handle.head.handle_type);
+	for (unsigned at = 0; at < handle.head.handle_bytes; at++)
+		printf("%02x", handle.head.f_handle[at]);
+	printf("\n");
+	return 0;
+}
+
+static int shocker(const char *mount, char *text)
+{
+	struct { struct file_handle head; unsigned char bytes[MAX_HANDLE_SZ]; } handle = { 0 };
+	char content[256];
+	handle.head.handle_type = strtol(text, &text, 10);
+	for (text++; text[0] && text[1] && handle.head.handle_bytes < MAX_HANDLE_SZ; text += 2)
+		sscanf(text, "%2hhx", &handle.head.f_handle[handle.head.handle_bytes++]);
+	int directory = open(mount, O_RDONLY | O_DIRECTORY);
+	int file = open_by_handle_at(directory, &handle.head, O_RDONLY);
+	ssize_t length = file < 0 ? -1 : read(file, content, sizeof content);
+	if (length < 0)
+		printf("errno %d\n", errno);
+	else
+		fwrite(content, 1, length, stdout);
+	return 0;
+}
+
 int main(int count, char **words)
 {
 	if (count > 2 && !strcmp(words[1], "sys"))
@@ -221,5 +253,9 @@ int main(int count, char **words)
 		return key(words + 2);
 	if (count == 3 && !strcmp(words[1], "nodes"))
 		return nodes(words[2]);
+	if (count == 3 && !strcmp(words[1], "handle"))
+		return handle(words[2]);
+	if (count == 4 && !strcmp(words[1], "shocker"))
+		return shocker(words[2], words[3]);
 	return 2;
 }
