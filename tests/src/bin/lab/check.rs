@@ -51,7 +51,7 @@ pub(crate) enum Way {
 pub(crate) const PRELUDE: &str = r#"
 one_id() { [ "$(awk '{ ids += $3 } END { print ids }' /proc/self/uid_map)" = 1 ]; }
 owner() { if one_id; then echo root; else echo "$1"; fi; }
-retry() { n=0; until "$@" 2>/tmp/retry; do n=$((n + 1)); [ $n -lt 600 ] || { cat /tmp/retry; return 1; }; sleep 0.1; done; }
+retry() { n=0; until "$@" 2>/tmp/retry; do n=$((n + 1)); [ $n -lt 300 ] || { cat /tmp/retry; return 1; }; sleep 0.1; done; }
 "#;
 
 impl Check {

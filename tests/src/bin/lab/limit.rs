@@ -121,3 +121,32 @@ fn descendants(pid: u32) -> BTreeSet<u32> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::tests::Brig;
+    use testkit::{Hygiene, needs};
+
+    #[test]
+    fn a_container_that_hangs_is_killed_and_taken_down() {
+        needs!(root, program("busybox"));
+        let before = Hygiene::capture();
+        let brig = Brig::root();
+        brig.import_busybox();
+        let mut hangs =
+            brig.command(&["run", "--rm", "busybox", "sh", "-c", "echo here; trap '' TERM; sleep 1000"]);
+        let outcome = within(Duration::from_secs(2), &mut hangs, "").unwrap();
+        assert_eq!((outcome.code, outcome.exceeded), (None, Some(Duration::from_secs(2))));
+        assert_eq!(outcome.text, "here\n");
+        drop(brig);
+        before.assert_same();
+    }
+
+    #[test]
+    fn what_is_typed_is_read() {
+        let outcome =
+            within(Duration::from_secs(100), Command::new("sh").arg("-s"), "echo in; exit 3\n").unwrap();
+        assert_eq!((outcome.code, outcome.text.as_str()), (Some(3), "in\n"));
+    }
+}

@@ -27,6 +27,16 @@ impl Who {
         }
     }
 
+    /// Finds a person by their word on the command line.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "root" => Some(Self::Root),
+            "rootless" => Some(Self::Rootless),
+            "one-id" => Some(Self::OneId),
+            _ => None,
+        }
+    }
+
     /// What becoming them needs.
     pub(crate) fn need(self) -> Need {
         match self {

@@ -22,6 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
         .mends_for(WITH_IDS),
     Check::new("strace", LAB, STRACE)
         .refused("Operation not permitted", &["--security-opt", "seccomp=debug"]),
+    Check::new("leak check of gcc -fsanitize=address", LAB, LEAKS)
+        .refused("LeakSanitizer has encountered a fatal error", &["--security-opt", "seccomp=debug"]),
     Check::new("ionice -c 3", LAB, "ionice -c 3 true")
         .refused("Operation not permitted", &["--cap-add", "SYS_NICE"]),
     Check::new("i386 program", LAB, I386)
@@ -54,6 +56,11 @@ useradd ann && echo 'ann ALL = (ALL) NOPASSWD: ALL' >/etc/sudoers.d/ann && test 
 
 const STRACE: &str = r#"
 strace -f -o /tmp/calls sh -c 'ls; true' >/dev/null && grep -q '+++ exited with 0' /tmp/calls
+"#;
+
+/// The check at a program's end traces it, and fails a program without leaks where it cannot.
+const LEAKS: &str = r#"
+echo 'int main(void) { return 0; }' >/tmp/main.c && gcc -fsanitize=address -o /tmp/main /tmp/main.c && /tmp/main
 "#;
 
 /// Statically linked: its first system call is already one of i386.

@@ -12,7 +12,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("tmux", LAB, TMUX),
     Check::new("ping", LAB, "ping -c 1 127.0.0.1"),
     Check::new("cron starts", LAB, "cron && sleep 0.3 && pgrep -x cron"),
-    Check::new("cron, a job of root runs", LAB, CRON),
+    Check::new("cron, a job of root runs", LAB, CRON).needs_ids(),
     Check::new("cron, a job of a user runs", LAB, CRON_OF_USER).needs_ids(),
     Check::new("locale-gen", LAB, LOCALE),
     Check::new("read-only root, /tmp in memory", LAB, READ_ONLY).flags(&["--read-only", "--tmpfs", "/tmp"]),

@@ -8,7 +8,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("php-fpm behind nginx", LAB, PHP).stays_root(),
     Check::new("haproxy before a server", LAB, HAPROXY).stays_root(),
     Check::new("memcached: set, get", LAB, MEMCACHED).stays_root(),
-    Check::new("dnsmasq: query by UDP and TCP", LAB, DNSMASQ).stays_root(),
+    Check::new("dnsmasq: query by UDP and TCP", LAB, DNSMASQ).needs_ids(),
     Check::new("bind9: query by UDP and TCP", LAB, NAMED).stays_root(),
 ];
 
@@ -55,13 +55,13 @@ retry answers
 "#;
 
 const DNSMASQ: &str = r#"
-dnsmasq --user=$(owner dnsmasq) --no-resolv --no-hosts --address=/lab.test/192.0.2.7 || exit
+dnsmasq --no-resolv --no-hosts --address=/lab.test/192.0.2.7 || exit
 answers() { dig "$@" +short +time=1 +tries=1 @127.0.0.1 lab.test | grep -x 192.0.2.7; }
 retry answers && answers +tcp
 "#;
 
 const NAMED: &str = r#"
-named -u $(owner bind) || exit
+named $(one_id || echo -u bind) || exit
 answers() { dig "$@" +short +time=1 +tries=1 @127.0.0.1 localhost | grep -x 127.0.0.1; }
 retry answers && answers +tcp
 "#;
