@@ -1,19 +1,22 @@
 //! R11: the image's `/dev` is a link, and the nodes and links of a default `/dev` are made where it leads.
 
+use std::process::Command;
+
 use serde_json::json;
 use testkit::Bundle;
 use tests::attack::Canary;
 use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
 
-use crate::bundles::{mount, run, run_by};
+use crate::bundles::{at, command_by, mount, run, run_by};
+use crate::race::{Flipper, Until, directory_and_link, for_a_while, run_at_once};
 use crate::trees::{SHAPES, replace};
 
 pub(crate) const ROW: Row = Row {
     id: "R11",
     title: "nodes and links made through `/dev`",
     faults: &["CVE-2026-41579", "CVE-2026-47766"],
-    kinds: &[Kind::Static],
+    kinds: &[Kind::Static, Kind::BruteRace],
     defence: "files/src/root.rs: every path is resolved inside the root by openat2",
 };
 
@@ -51,4 +54,34 @@ control!(runc_deletes_the_hosts_file, Target::Debian("runc", "1.1.5"), [root], |
     let bundle = attack(brig, &canary, "absolute");
     drop(run_by("runc", brig, &bundle));
     !canary.changes().is_empty()
+});
+
+/// Runs again and again while `/dev` and a link to the canary change their names; answers whether that was reached.
+fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> bool {
+    let canary = Canary::new(brig.directory(), "canary");
+    let mut bundle = brig.bundle("bundle", &["true"]);
+    bundle.config["mounts"] = json!([mount("/proc", "proc")]);
+    bundle.config["linux"]["maskedPaths"] = json!([]);
+    bundle.write();
+    let (directory, link) = directory_and_link(&bundle.rootfs(), "dev", canary.path());
+    let flipper = Flipper::new(&directory, &link);
+    let (reached, count) = for_a_while(until, || {
+        run_at_once(&mut command(&bundle));
+        !canary.changes().is_empty()
+    });
+    drop(flipper);
+    assert!(reached || count > 5, "only {count} runs");
+    reached
+}
+
+held!(a_race, [root], |brig| {
+    assert!(!raced(brig, Until::Held, |bundle| {
+        brig.runtime(&["run", "--bundle", at(bundle), "brig-test-race"])
+    }));
+});
+
+control!(a_race_against_runc, Target::Debian("runc", "1.1.5"), [root], |brig| {
+    raced(brig, Until::Lost, |bundle| {
+        command_by("runc", brig, &["run", "--bundle", at(bundle), "brig-test-race"])
+    })
 });
