@@ -58,8 +58,15 @@ impl Header {
         }
         path.extend_from_slice(text(&block[..100]));
         let kind = block[156];
+        // Python puts these bytes before the name whatever the magic is. GNU tar has times and a sparse map there, and
+        // of those that belong to a layer only in a sparse file.
+        if format != Format::Ustar && kind != b'S' && block[345..500].iter().any(|byte| *byte != 0) {
+            return Err("name prefix in a format without one");
+        }
+        // Python reads them for every type, and takes a header in which they are no numbers for the end of the archive.
+        let numbers = (unsigned(&block[329..337])?, unsigned(&block[337..345])?);
         let device = if matches!(kind, b'3' | b'4') && format != Format::V7 {
-            (device_number(&block[329..337])?, device_number(&block[337..345])?)
+            (device_number(numbers.0)?, device_number(numbers.1)?)
         } else {
             (0, 0)
         };
@@ -105,8 +112,12 @@ fn number(field: &[u8]) -> Result<i64, &'static str> {
     Ok(digits.iter().fold(0, |value, digit| value * 8 + i64::from(digit - b'0')))
 }
 
-/// Big-endian two's complement, the first byte's top bit being the mark.
+/// Big-endian two's complement, the first byte being 0x80, or 0xff for a negative number.
 fn base256(field: &[u8]) -> Result<i64, &'static str> {
+    // Go and libarchive take the other seven bits as a part of the number, GNU tar and Python do not.
+    if !matches!(field[0], 0x80 | 0xff) {
+        return Err("number is out of range");
+    }
     let negative = field[0] & 0x40 != 0;
     let fill = if negative { 0xff } else { 0 };
     let first = (field[0] & 0x7f) | if negative { 0x80 } else { 0 };
@@ -116,9 +127,9 @@ fn base256(field: &[u8]) -> Result<i64, &'static str> {
     i64::try_from(i128::from_be_bytes(bytes)).map_err(|_| "number is out of range")
 }
 
-fn device_number(field: &[u8]) -> Result<u32, &'static str> {
+fn device_number(number: u64) -> Result<u32, &'static str> {
     // Linux has 12 bits for major and 20 for minor numbers.
-    u32::try_from(unsigned(field)?).ok().filter(|number| *number < 1 << 20).ok_or("device is out of range")
+    u32::try_from(number).ok().filter(|number| *number < 1 << 20).ok_or("device is out of range")
 }
 
 fn check_sum(block: &Block) -> Result<(), &'static str> {
@@ -151,6 +162,8 @@ mod tests {
         check(b"\x80\0\0\0\0\0\x01\0", Ok(256));
         check(b"\x80\0\0\0\0\0\0\0\0\0\0\x07", Ok(7));
         check(&[0xff; 12], Ok(-1));
+        check(b"\xc0\0\0\0\0\0\0\x01", Err("number is out of range"));
+        check(b"\x81\0\0\0\0\0\0\x01", Err("number is out of range"));
         check(b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", Ok(i64::MAX));
         check(b"\x80\0\0\0\x80\0\0\0\0\0\0\0", Err("number is out of range"));
         check(b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", Err("number is out of range"));

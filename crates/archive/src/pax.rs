@@ -60,6 +60,8 @@ impl Pax {
                 }
                 // Formats 0.0 and 0.1 of GNU tar before 2005, and star's own: not all readers know them.
                 _ if key.starts_with(b"GNU.sparse.") => return Err("old sparse format"),
+                // GNU tar makes an entry of a volume's label, and of a dump's list of names.
+                _ if key.starts_with(b"GNU.") => return Err("PAX record of a GNU dump or volume"),
                 b"SCHILY.realsize" | b"SCHILY.filetype" | b"SCHILY.offset" => {
                     return Err("PAX record of star that changes the entry");
                 }
@@ -236,6 +238,8 @@ mod tests {
         check(&record(b"hdrcharset=EBCDIC"));
         check(&record(b"GNU.sparse.map=0,1"));
         check(&record(b"GNU.sparse.major=1"));
+        check(&record(b"GNU.volume.label=v"));
+        check(&record(b"GNU.dumpdir=Yx"));
         check(&record(b"SCHILY.filetype=5"));
         check(&record(b"SCHILY.xattr.=x"));
         check(&[record(b"path=a"), record(b"path=b")].concat());

@@ -105,15 +105,18 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let mut extensions = Extensions::default();
+        let mut is_first = true;
         loop {
             let offset = self.source.offset();
             let malformed = |reason| Error::Malformed { offset, reason };
             let Some(block) = self.header_block()? else {
-                if extensions.any() {
+                // Of a global one, too: Python refuses it.
+                if !is_first {
                     return Err(malformed("extension header without an entry"));
                 }
                 return Ok(None);
             };
+            is_first = false;
             // Each entry has at most three extension headers; those that stand alone count as well.
             self.headers += 1;
             if self.headers > self.limits.entries.saturating_mul(4) {
@@ -213,7 +216,11 @@ impl<R: Read> Reader<R> {
             return Err(Error::Limit { what: "bytes of an extension header", limit: self.limits.extension });
         }
         let bytes = self.source.take(header.size)?;
-        self.source.skip(padding(header.size))?;
+        let offset = self.source.offset();
+        // Python reads records to the end of the block, and GNU tar a name that has no NUL.
+        if self.source.take(padding(header.size))?.iter().any(|byte| *byte != 0) {
+            return Err(Error::Malformed { offset, reason: "data after an extension header" });
+        }
         Ok(bytes)
     }
 
@@ -230,6 +237,7 @@ impl<R: Read> Reader<R> {
         if stored > self.limits.bytes {
             return Err(Error::Limit { what: "uncompressed bytes", limit: self.limits.bytes });
         }
+        let is_directory = header.path.ends_with(b"/");
         let path = pax.path.or(extensions.long_path).unwrap_or_else(|| std::mem::take(&mut header.path));
         let link = pax.link.or(extensions.long_link).unwrap_or_else(|| std::mem::take(&mut header.link));
         self.left = stored;
@@ -241,6 +249,10 @@ impl<R: Read> Reader<R> {
             (_, Some(_)) => return Err(malformed("sparse map on something that is not a file")),
             (_, None) => (path, None),
         };
+        // Before POSIX a slash made a directory of a file: Python looks at the header's name, GNU tar at the long one.
+        if header.kind == 0 && is_directory != path.ends_with(b"/") {
+            return Err(malformed("two names disagree on whether it is a directory"));
+        }
         let kind = kind(&header, &path, link, stored).map_err(malformed)?;
         let logical = sparse.as_ref().map_or(stored, |sparse| sparse.size);
         self.logical = self.logical.saturating_add(logical);
@@ -385,6 +397,8 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>, stored: u64) -> std::result
         0 if slash && stored == 0 => Kind::Directory,
         0 | b'0' | b'7' | b'S' if slash => return Err("name of a file ends with a slash"),
         0 | b'0' | b'7' | b'S' => return Ok(Kind::File),
+        // GNU tar makes a link to `.` of it.
+        b'1' | b'2' if link.is_empty() => return Err("link without a target"),
         b'1' => Kind::HardLink(link),
         b'2' => Kind::Symlink(link),
         b'3' => Kind::Character(header.device.0, header.device.1),

@@ -202,7 +202,8 @@ fn links(out: &str) -> Vec<Case> {
                 .end(),
             Inside(|root, _| assert!(root.join("a").symlink_metadata().unwrap().is_dir())),
         ),
-        ("empty symlink", Tar::new().symlink("a", "").end(), Refused("bad target")),
+        ("empty symlink", Tar::new().symlink("a", "").end(), Refused("without a target")),
+        ("empty hard link", Tar::new().hard_link("a", "").end(), Refused("without a target")),
         (
             "NUL in a symlink",
             Tar::new().pax(&[(b"linkpath", b"a\0b")]).symlink("a", "x").end(),
@@ -290,6 +291,60 @@ fn structure() -> Vec<Case> {
     let mut broken = Header::new("a", b'0').sum();
     broken[0] ^= 1;
     vec![
+        // Found by tests/differential.rs of the fuzz crate: each is another archive to GNU tar or to Python.
+        (
+            "prefix without ustar",
+            Tar::new().header(Header::new("x", b'0').set(257, [0; 8]).set(345, "p")).end(),
+            Refused("prefix"),
+        ),
+        (
+            "prefix in GNU's format",
+            Tar::new().header(Header::new("x", b'0').gnu().set(345, "p")).end(),
+            Refused("prefix"),
+        ),
+        (
+            "device of a file",
+            Tar::new().file("x", "").header(Header::new("y", b'0').set(337, "12345678")).file("z", "").end(),
+            Refused("not octal"),
+        ),
+        (
+            "seven more bits of a number",
+            Tar::new().header(Header::new("x", b'0').set(108, b"\x81\0\0\0\0\0\0\0")).end(),
+            Refused("out of range"),
+        ),
+        (
+            "long name without its end",
+            Tar::new()
+                .header(Header::new("././@LongLink", b'L').gnu().size(3))
+                .raw([&b"abcdef"[..], &[0; 506]].concat())
+                .file("x", "")
+                .end(),
+            Refused("after an extension header"),
+        ),
+        (
+            "PAX records behind their end",
+            Tar::new()
+                .header(Header::new("p", b'x').size(12))
+                .raw([&b"12 comment=\n13 path=evil\n"[..], &[0; 487]].concat())
+                .file("x", "")
+                .end(),
+            Refused("after an extension header"),
+        ),
+        (
+            "directory by one of two names",
+            Tar::new().pax(&[(b"path", b"x")]).header(Header::new("d/", 0)).end(),
+            Refused("two names disagree"),
+        ),
+        (
+            "global header at the end",
+            Tar::new().file("x", "").extension(b'g', record(b"comment", b"c")).end(),
+            Refused("without an entry"),
+        ),
+        (
+            "label of a volume",
+            Tar::new().pax(&[(b"GNU.volume.label", b"v")]).file("x", "").end(),
+            Refused("dump or volume"),
+        ),
         ("nothing", Vec::new(), Inside(|_, applied| assert_eq!(applied.end, archive::End::Missing))),
         (
             "end marker alone",
