@@ -176,6 +176,31 @@ pub(crate) fn decide(rules: &[Rule], kind: Type, major: u32, minor: u32, access:
     })
 }
 
+/// Entrances for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    use oci::runtime::DeviceRule;
+
+    use super::list::List;
+    use super::program;
+    use crate::Result;
+
+    /// Rules as the program of v2, and as v1's list where that can hold them.
+    ///
+    /// # Errors
+    /// Those of a rule that is none.
+    pub fn compile(rules: &[DeviceRule]) -> Result<(usize, Option<Vec<String>>)> {
+        let rules = super::parse(rules)?;
+        Ok((program::compile(&rules).len(), List::from_rules(&rules).ok().map(|list| list.texts())))
+    }
+
+    /// What is read of a `devices.list`, as it would be written.
+    #[must_use]
+    pub fn list(text: &str) -> Vec<String> {
+        List::parse(text).texts()
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;

@@ -238,7 +238,7 @@ fn again(fd: &OwnedFd) -> Result<String, Errno> {
     Ok(String::from_utf8_lossy(&content[..read]).into_owned())
 }
 
-fn pairs(text: &str) -> impl Iterator<Item = (&str, u64)> {
+pub(crate) fn pairs(text: &str) -> impl Iterator<Item = (&str, u64)> {
     text.lines().filter_map(|line| {
         let (name, value) = line.split_once(' ')?;
         Some((name, value.trim().parse().ok()?))

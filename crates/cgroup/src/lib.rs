@@ -42,6 +42,9 @@ mod device;
 mod directory;
 mod error;
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod path;
 mod plan;

@@ -107,7 +107,9 @@ fn unified(file: &str, value: &str) -> Result<Step> {
     if file.is_empty() || file.len() > 128 || !file.bytes().all(plain) || file.contains("..") {
         return Err(bad("unified", file, "is not the name of a cgroup file"));
     }
-    if matches!(file, "cgroup.procs" | "cgroup.threads" | "cgroup.kill" | "cgroup.freeze") {
+    // Of the core's files these alone are limits; `cgroup.type` and `cgroup.subtree_control` change who controls.
+    let core = matches!(file, "cgroup.max.depth" | "cgroup.max.descendants" | "cgroup.pressure");
+    if !file.contains('.') || (file.starts_with("cgroup.") && !core) {
         return Err(bad("unified", file, "is not a limit"));
     }
     if value.is_empty() || value.len() > UNIFIED_BYTES {
@@ -209,6 +211,10 @@ mod tests {
             "/etc/passwd",
             "memory..max",
             "cgroup.procs",
+            "cgroup.type",
+            "cgroup.subtree_control",
+            "tasks",
+            "notify_on_release",
             "cgroup.kill",
             "a b",
         ] {

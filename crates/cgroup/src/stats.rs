@@ -263,3 +263,23 @@ fn rdma(text: &str) -> BTreeMap<String, RdmaStats> {
     };
     text.lines().filter_map(line).collect()
 }
+
+/// Entrances for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    use super::{Pressure, Stats};
+
+    /// One text as each of the files that have more than one number.
+    #[must_use]
+    pub fn stats(text: &str) -> Stats {
+        let mut stats = Stats { rdma: super::rdma(text), io: Some(super::v2::io(text)), ..Stats::default() };
+        super::v2::cpu(text, stats.cpu.get_or_insert_default());
+        stats
+    }
+
+    /// A pressure file.
+    #[must_use]
+    pub fn pressure(text: &str) -> Pressure {
+        super::v2::pressure(text)
+    }
+}

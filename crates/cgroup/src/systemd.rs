@@ -138,3 +138,64 @@ mod absent {
 }
 #[cfg(not(feature = "systemd"))]
 use absent::{set, start, stop};
+
+/// Entrances for the fuzz targets.
+#[cfg(all(feature = "fuzzing", feature = "systemd"))]
+pub mod fuzzing {
+    use oci::runtime::Resources;
+
+    use super::message::{Message, PREFIX_BYTES};
+    use super::wire::{Order, Reader};
+    use crate::Result;
+
+    /// Takes bytes for a message; the bytes that we would send for what was read.
+    ///
+    /// # Panics
+    /// When a message that was read has another length than its start announces, or is read in another way once it
+    /// was written again.
+    #[must_use]
+    pub fn message(bytes: &[u8]) -> Option<Vec<u8>> {
+        let size = bytes.first_chunk::<PREFIX_BYTES>().map(Message::size);
+        let message = Message::decode(bytes).ok()?;
+        assert_eq!(size.and_then(std::result::Result::ok), Some(bytes.len()));
+        let sent = message.encode().ok()?;
+        // A body is passed on as it came, so only one in our own order is read again.
+        if message.order == Order::Little {
+            assert_eq!(Message::decode(&sent).ok().as_ref(), Some(&message));
+        }
+        Some(sent)
+    }
+
+    /// Reads values one after the other, as the letters of a signature say, and counts them.
+    #[must_use]
+    pub fn values(bytes: &[u8], signature: &str, is_big: bool) -> usize {
+        let mut reader = Reader::new(bytes, if is_big { Order::Big } else { Order::Little });
+        let mut letters = signature.char_indices();
+        let count = letters.by_ref().map_while(|(at, letter)| {
+            match letter {
+                'o' => reader.path().map(drop),
+                _ => reader.skip(&signature[at..at + letter.len_utf8()]),
+            }
+            .ok()
+        });
+        let count = count.count();
+        assert!(reader.at() <= bytes.len());
+        count
+    }
+
+    /// The end of a job that a message tells of: its path and how it ended.
+    #[must_use]
+    pub fn removed(bytes: &[u8]) -> Option<(String, String)> {
+        let message = Message::decode(bytes).ok()?;
+        let (path, result) = super::bus::removed(&message).ok()?;
+        Some((path.to_owned(), result.to_owned()))
+    }
+
+    /// Limits as properties of a unit, counted.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`](crate::Error::BadValue).
+    pub fn limits(resources: &Resources) -> Result<usize> {
+        super::property::limits(resources).map(|list| list.len())
+    }
+}

@@ -60,7 +60,8 @@ impl Entry {
             _ => 0,
         };
         let access = words.next()?.chars().map(bit).fold(0, |set, bit| set | bit);
-        Some(Self { kind, major: number(major)?, minor: number(minor)?, access })
+        // A line that gives nothing is no exception: writing it back would be refused.
+        (access != 0).then_some(Self { kind, major: number(major)?, minor: number(minor)?, access })
     }
 }
 
@@ -127,8 +128,14 @@ impl List {
         }
     }
 
+    /// The exceptions as the kernel takes them.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.exceptions.iter().map(Entry::text).collect()
+    }
+
     /// Parses `devices.list`, which shows no exceptions of an allowing default.
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let allow = text.lines().any(|line| line.starts_with('a'));
         let exceptions = if allow { Vec::new() } else { text.lines().filter_map(Entry::parse).collect() };
         Self { allow, exceptions }
@@ -196,6 +203,12 @@ mod tests {
         let expected =
             expected.map(|(allow, lines)| (allow, lines.iter().map(|line| (*line).to_owned()).collect()));
         assert_eq!(shown, expected.map_err(str::to_owned), "{json}");
+    }
+
+    #[test]
+    fn a_line_that_gives_nothing_is_no_exception() {
+        let shown = |text: &str| List::parse(text).exceptions.iter().map(Entry::text).collect::<Vec<_>>();
+        assert_eq!(shown("c 1:3 rw\nc 1:5 x\nb *:* m\n"), ["c 1:3 rw", "b *:* m"]);
     }
 
     #[test]

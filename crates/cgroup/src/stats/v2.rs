@@ -47,7 +47,7 @@ pub(super) fn read(controller: Controller, directory: &Directory, stats: &mut St
     }
 }
 
-fn cpu(text: &str, cpu: &mut CpuStats) {
+pub(super) fn cpu(text: &str, cpu: &mut CpuStats) {
     for (name, value) in table(text) {
         match name {
             "usage_usec" => cpu.usage = value.saturating_mul(1000),
@@ -85,7 +85,7 @@ fn memory(directory: &Directory, stats: &mut Stats) -> bool {
     true
 }
 
-fn io(text: &str) -> Vec<IoStats> {
+pub(super) fn io(text: &str) -> Vec<IoStats> {
     let mut list = Vec::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
@@ -129,7 +129,7 @@ pub(super) fn pressures(directory: &Directory) -> Pressures {
     Pressures { cpu: read("cpu.pressure"), memory: read("memory.pressure"), io: read("io.pressure") }
 }
 
-fn pressure(text: &str) -> Pressure {
+pub(super) fn pressure(text: &str) -> Pressure {
     let mut pressure = Pressure::default();
     for line in text.lines() {
         let mut words = line.split_whitespace();

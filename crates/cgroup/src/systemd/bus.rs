@@ -208,7 +208,7 @@ impl<'a> Call<'a> {
 }
 
 /// Parses a `JobRemoved`: its number, its path, its unit, its result.
-fn removed(signal: &Message) -> std::result::Result<(&str, &str), Malformed> {
+pub(super) fn removed(signal: &Message) -> std::result::Result<(&str, &str), Malformed> {
     let mut body = signal.values("uoss")?;
     body.word()?;
     let path = body.path()?;
