@@ -54,7 +54,8 @@ pub(crate) fn parse_time(text: &str) -> Option<u64> {
     };
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    // A second of 60 is a leap second.
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let zone =
@@ -62,8 +63,13 @@ pub(crate) fn parse_time(text: &str) -> Option<u64> {
     let offset = match zone.as_bytes() {
         [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), ..] => {
+            // An image's author chose it: without bounds the sum would overflow.
+            let part = |text: &str, most: i64| -> Option<i64> {
+                let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+                text.parse().ok().filter(|number| plain && *number <= most)
+            };
             let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
+            let seconds = part(hours, 23)? * 3600 + part(minutes, 59)? * 60;
             if *sign == b'+' { seconds } else { -seconds }
         }
         _ => return None,
@@ -104,6 +110,11 @@ mod tests {
             ("2000-02-29T00:00:00Z", Some(951_782_400)),
             ("1969-12-31T23:59:59Z", None),
             ("2026-13-01T00:00:00Z", None),
+            ("2026-11-22T20:34:30+9223372036854775807:00", None),
+            ("2026-11-22T20:34:30+00:9223372036854775807", None),
+            ("2026-11-22T20:34:30+-1:00", None),
+            ("2026-11-22T24:34:30Z", None),
+            ("2026-11-22T20:60:30Z", None),
             ("yesterday", None),
             ("", None),
         ] {
