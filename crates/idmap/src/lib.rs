@@ -18,6 +18,9 @@ pub mod account;
 pub mod allocate;
 pub mod doctor;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod helper;
 mod holder;
 mod map;

@@ -14,6 +14,9 @@
 
 mod call;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod limit;
 

@@ -126,7 +126,7 @@ fn put(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<(), Errno>
     written
 }
 
-fn encode(instructions: &[Instruction], key: &Key) -> Vec<u8> {
+pub(crate) fn encode(instructions: &[Instruction], key: &Key) -> Vec<u8> {
     let mut body = Vec::with_capacity(instructions.len() * INSTRUCTION);
     for instruction in instructions {
         body.extend(instruction.code.to_le_bytes());
@@ -140,7 +140,7 @@ fn encode(instructions: &[Instruction], key: &Key) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8], key: &Key) -> Option<Vec<Instruction>> {
+pub(crate) fn decode(bytes: &[u8], key: &Key) -> Option<Vec<Instruction>> {
     let (magic, rest) = bytes.split_at_checked(MAGIC.len())?;
     let (seal, body) = rest.split_at_checked(DIGEST)?;
     let (words, odd) = body.as_chunks::<INSTRUCTION>();

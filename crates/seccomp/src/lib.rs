@@ -32,6 +32,9 @@ mod generate;
 
 mod compile;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub mod cache;
 pub mod emulate;
