@@ -31,7 +31,8 @@ pub(crate) fn podman(brig: &Brig, arguments: &[&str]) -> Outcome {
 
 /// `podman run` of the archive that [`tests::attack::image`] left behind, without a network.
 pub(crate) fn podman_run(brig: &Brig, image: &str, flags: &[&str], words: &[&str]) -> Outcome {
-    let fixed = ["run", "--rm", "--net", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
+    let fixed =
+        ["run", "--rm", "--net", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
     podman(brig, &[&fixed, flags, &[image], words].concat())
 }
 
