@@ -10,6 +10,7 @@ use tests::escape::{Kind, Row, Target};
 use tests::{control, held};
 
 use crate::archives::{Header, Tar, gnu_tar, import, walk, write};
+use crate::layouts::{CONFIGURATION, Layout, MANIFEST, configuration, digest, load, manifest};
 
 pub(crate) const ROW: Row = Row {
     id: "T6",
@@ -62,6 +63,21 @@ fn window() -> Vec<u8> {
     frame
 }
 
+/// A layout whose manifest names one layer five times: 315 MiB of zeros in 60 KiB, and no layer beyond any bound.
+fn repeated(brig: &Brig) -> Layout {
+    let size = 63_u64 << 20;
+    let path = write(brig, &Tar::new().header(Header::new("zeros", b'0').size(size)).0);
+    fs::File::options().append(true).open(&path).unwrap().set_len(size + 512 + 1024).unwrap();
+    let plain = fs::read(&path).unwrap();
+    let packed = Command::new("gzip").arg("-9c").arg(&path).output().unwrap().stdout;
+    let layout = Layout::new(brig, "layout");
+    let layer = layout.put("application/vnd.oci.image.layer.v1.tar+gzip", &packed);
+    let config = layout.put(CONFIGURATION, &configuration(&vec![digest(&plain); 5]));
+    let manifest = layout.put_json(MANIFEST, &manifest(&config, &vec![layer; 5]));
+    layout.index(vec![manifest]);
+    layout
+}
+
 /// Bytes on disk below a directory.
 fn used(brig: &Brig) -> u64 {
     walk(&brig.store())
@@ -112,6 +128,18 @@ held!(giants_are_refused, [root, user], |brig| {
         assert!(!outcome.stderr.contains("panicked"), "{name}: {outcome}");
         assert!(used(brig) < 1 << 20, "{name}: {} bytes are left", used(brig));
     }
+});
+
+held!(one_layer_many_times_is_refused, [root], |brig| {
+    let outcome = load(brig, repeated(brig).path(), "");
+    assert!(outcome.code != 0 && outcome.stderr.contains("all layers"), "{outcome}");
+    assert!(used(brig) < 1 << 20, "{} bytes are left", used(brig));
+});
+
+control!(one_layer_many_times, Target::Weakened("unpack-ratio"), [root], |brig| {
+    let weak = brig.with_seams();
+    load(&weak, repeated(&weak).path(), "unpack-ratio").success();
+    used(&weak) > 300 << 20
 });
 
 control!(without_the_ratio, Target::Weakened("unpack-ratio"), [root], |brig| {

@@ -4,6 +4,7 @@
 //! is one `syncfs(2)`, then renames: whoever dies before leaves nothing visible, whoever dies after leaves
 //! blobs and layers that nothing names yet, which the next removal collects.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,6 +26,9 @@ use crate::{blob, layer};
 
 /// Largest blob in bytes: what a hostile archive can make us store, not what anybody needs.
 const MAX_BLOB: u64 = 64 << 30;
+/// Bytes that all layers of an operation may have beside 200 for each byte they came as: a manifest that names one small
+/// layer hundreds of times is a bomb that no bound on a layer sees.
+const SPARE_BYTES: u64 = 256 << 20;
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
 
@@ -85,6 +89,12 @@ pub(crate) struct Ingest<'a> {
     session: Session<'a>,
     blobs: Vec<(Digest, String)>,
     layers: Vec<(Digest, String)>,
+    /// Blobs that were unpacked.
+    unpacked: HashSet<Digest>,
+    /// Bytes of those, each counted once.
+    packed_bytes: u64,
+    /// Bytes of what they became, each time they were unpacked.
+    unpacked_bytes: u64,
     next: u32,
 }
 
@@ -93,7 +103,16 @@ impl<'a> Ingest<'a> {
     pub(crate) fn begin(store: &'a Store) -> Result<Self> {
         sweep(store, store.directory("ingest")?.as_fd())?;
         let session = Session::create(store)?;
-        Ok(Self { store, session, blobs: Vec::new(), layers: Vec::new(), next: 0 })
+        Ok(Self {
+            store,
+            session,
+            blobs: Vec::new(),
+            layers: Vec::new(),
+            unpacked: HashSet::new(),
+            packed_bytes: 0,
+            unpacked_bytes: 0,
+            next: 0,
+        })
     }
 
     /// Stages a blob from a stream; with a descriptor, its size and digest have to match.
@@ -190,7 +209,9 @@ impl<'a> Ingest<'a> {
         let parent = below.last().copied();
         let beneath = parent.map(|chain| self.open_layer(&chain)).transpose()?;
         inherit_mode(&target, beneath.as_ref())?;
-        let job = Job { blob: self.open(blob)?, target: target.as_fd(), below: beneath };
+        let packed = self.open(blob)?;
+        let packed_bytes = packed.metadata().map_err(Error::Input)?.len();
+        let job = Job { blob: packed, target: target.as_fd(), below: beneath };
         let unpacked = unpack::unpack(self.store.ownership(), job)?;
         let Unpacked { diff_id, size, entries, is_whole, skipped, unconfined } = unpacked;
         if let Some(expected) =
@@ -206,6 +227,7 @@ impl<'a> Ingest<'a> {
             let reason = "it ends without the two empty blocks of tar: it was cut short".to_owned();
             return Err(Error::NotAnArchive { reason });
         }
+        self.count(blob, packed_bytes, size)?;
         let ownership = self.store.ownership().describe();
         let meta = LayerMeta { diff_id, parent, blob: *blob, size, entries, ownership, skipped, unconfined };
         let bytes = serde_json::to_vec(&meta).expect("facts are strings and numbers");
@@ -219,6 +241,20 @@ impl<'a> Ingest<'a> {
         };
         self.layers.push((chain, name));
         Ok(diff_id)
+    }
+
+    /// Bounds what all layers of this operation become together.
+    fn count(&mut self, blob: &Digest, packed: u64, unpacked: u64) -> Result<()> {
+        if self.unpacked.insert(*blob) {
+            self.packed_bytes = self.packed_bytes.saturating_add(packed);
+        }
+        self.unpacked_bytes = self.unpacked_bytes.saturating_add(unpacked);
+        let ratio = archive::Limits::default().ratio;
+        let limit = self.packed_bytes.saturating_mul(ratio).saturating_add(SPARE_BYTES);
+        if self.unpacked_bytes > limit && !is_off(Defence::UnpackRatio) {
+            return Err(Error::Limit { what: "uncompressed bytes of all layers", limit });
+        }
+        Ok(())
     }
 
     /// Whether a blob is staged or in the store.
