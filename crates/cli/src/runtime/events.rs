@@ -30,19 +30,22 @@ pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> 
     let interval = interval(&flags.interval).ok_or_else(|| format!("`{}` is no interval", flags.interval))?;
     let root = options.root()?;
     let container = Container::load(&root, &flags.container_id)?;
+    let mut told = out_of_memory(&container.open_cgroup()?);
     loop {
         let cgroup = container.open_cgroup()?;
         print("stats", &flags.container_id, Some(shape(&cgroup.stats()?)))?;
         if flags.stats {
             return Ok(0);
         }
-        let killed = out_of_memory(&cgroup);
         std::thread::sleep(interval);
+        // Compared with what was told, not with what was seen a moment ago: taking statistics takes time.
+        let killed = out_of_memory(&cgroup);
+        if killed > told {
+            print("oom", &flags.container_id, None)?;
+            told = killed;
+        }
         if !container.saved().is_alive() {
             return Ok(0);
-        }
-        if out_of_memory(&cgroup) > killed {
-            print("oom", &flags.container_id, None)?;
         }
     }
 }
