@@ -9,6 +9,7 @@
 mod counts;
 mod escapes;
 mod floors;
+mod fuzz;
 mod lab;
 mod man;
 mod packages;
@@ -22,9 +23,12 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask <chore>
   test          install what the tests need (as root), run everything that can run, print the counts
   escapes [NAME...]  attack the core by every published class of escapes, and write docs/escapes.md
+  fuzz [--minutes N | --seconds N] [--minimise] [--record] [TARGET...]
+                put made-up bytes to every parser of what comes from outside
   floors        check that every crate depends only on lower floors and that only `sys` is unsafe
   man           write docs/man of what `--help` prints
-  lab [DIR]     try what people run in containers under the default profile (minutes; needs a Debian mirror)
+  lab [--record] [--as PERSON] [DIR] [NAME...]
+                try what people run in containers under the default profile (minutes; needs a Debian mirror)
   vm [FLAVOUR]  run the tests that need cgroup v2, systemd, AppArmor or SELinux in virtual machines
   bench start   measure how long and how much a container's start takes, against its peers";
 
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(),
         ["escapes", rest @ ..] => escapes::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["floors"] => {
             report(&floors::faults().iter().map(|fault| format!("floors: {fault}")).collect::<Vec<_>>())
         }

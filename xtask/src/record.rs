@@ -25,12 +25,17 @@ fn between(old: &str, name: &str, text: &str) -> Option<String> {
 
 /// When, on which kernel and by which command a generated part was made.
 pub(crate) fn stamp(command: &str) -> String {
+    format!("Written by `{command}` on {}.", when())
+}
+
+/// The date and the kernel.
+pub(crate) fn when() -> String {
     let word = |program: &str, argument: &str| {
         let output =
             Command::new(program).arg(argument).output().map(|output| output.stdout).unwrap_or_default();
         String::from_utf8_lossy(&output).trim().to_owned()
     };
-    format!("Written by `{command}` on {}, Linux {}.", word("date", "+%Y-%m-%d"), word("uname", "-r"))
+    format!("{}, Linux {}", word("date", "+%Y-%m-%d"), word("uname", "-r"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use testkit::{Hygiene, TempDir, find_program};
 
 use crate::counts::Counts;
-use crate::{cargo, packages, vm};
+use crate::{cargo, fuzz, packages, vm};
 
 /// How long an ended orphan may wait for us, and whoever waits for its process namespace to end with it.
 const REAPS_EVERY: Duration = Duration::from_millis(50);
@@ -46,6 +46,10 @@ pub(crate) fn run() -> ExitCode {
         cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     );
 
+    let mut apart = fuzz::cargo(&["clippy", "--quiet", "--no-default-features", "--all-targets"]);
+    check(&mut counts, "clippy, fuzz", apart.args(["--", "--deny", "warnings"]));
+    check(&mut counts, "rustfmt, fuzz", fuzz::cargo(&["fmt", "--check"]).env_remove("RUSTFLAGS"));
+
     let mut bans = cargo();
     bans.args(["clippy", "--quiet", "--no-deps", "--workspace", "--lib", "--bins"]);
     for (name, _) in MAY_USE_BANNED {
@@ -59,6 +63,7 @@ pub(crate) fn run() -> ExitCode {
         let before = Hygiene::capture();
         tests(&mut counts, &brig, &seams, &skips);
         vm::count(&mut counts, &brig, &seams);
+        fuzz::check(&mut counts);
         let left = before.left_behind();
         for line in &left {
             println!("left behind: {line}");
@@ -135,7 +140,7 @@ pub(crate) fn build(words: &[&str]) -> Option<PathBuf> {
 }
 
 /// Where the static libseccomp lies, which the oracle of `seccomp` links: a static program cannot load the shared one.
-fn libseccomp() -> Option<PathBuf> {
+pub(crate) fn libseccomp() -> Option<PathBuf> {
     let output = Command::new("pkg-config").args(["--variable=libdir", "libseccomp"]).output().ok()?;
     let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     directory.join("libseccomp.a").exists().then_some(directory)
@@ -163,6 +168,7 @@ fn tests(counts: &mut Counts, brig: &Path, seams: &Path, skips: &Path) {
         }
         command
     };
+    count(counts, &mut fuzz::cargo(&["test", "--no-default-features"]));
     let alone = single_threaded();
     let has_nextest = find_program("cargo-nextest").or_else(|| cargo_program("cargo-nextest")).is_some();
     if has_nextest {
