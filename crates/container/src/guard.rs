@@ -25,14 +25,18 @@ const TREES: &[(&str, &str)] = &[
     ("/run/brig", "it belongs to brig itself"),
 ];
 
-/// Sockets by which an engine takes orders, wherever they lie.
-const SOCKETS: &[&str] = &[
+/// Sockets by which engines take orders, below the directory that is theirs or a user's `/run/user/<uid>`.
+pub(crate) const SOCKETS: &[&str] = &[
     "docker.sock",
     "podman.sock",
+    "podman/podman.sock",
     "containerd.sock",
-    "crio.sock",
-    "buildkitd.sock",
     "containerd.sock.ttrpc",
+    "containerd/containerd.sock",
+    "crio.sock",
+    "crio/crio.sock",
+    "buildkitd.sock",
+    "buildkit/buildkitd.sock",
 ];
 
 /// Below `/etc` these are refused even read-only.
@@ -54,9 +58,17 @@ const SECRETS: &[&str] = &[
 
 /// Why a host path is refused, or `None` where it may be mounted.
 ///
-/// `own` are the engine's own directories (`--root`, `--runroot`), `allowed` those that the person named.
+/// A socket is refused whatever its name, since an engine's may be moved or linked to; `socket` is
+/// [`Source::socket`](crate::host::Source::socket). `own` are the engine's own directories (`--root`, `--runroot`),
+/// `allowed` those that the person named.
 #[must_use]
-pub fn refuse(path: &Path, read_only: bool, own: &[PathBuf], allowed: &[PathBuf]) -> Option<&'static str> {
+pub fn refuse(
+    path: &Path,
+    socket: bool,
+    read_only: bool,
+    own: &[PathBuf],
+    allowed: &[PathBuf],
+) -> Option<&'static str> {
     if allowed.iter().any(|named| named == path) {
         return None;
     }
@@ -84,8 +96,10 @@ pub fn refuse(path: &Path, read_only: bool, own: &[PathBuf], allowed: &[PathBuf]
             return Some("a container engine's socket or store, or a kernel tree, lies below it");
         }
     }
-    if path.file_name().is_some_and(|name| SOCKETS.iter().any(|socket| name == *socket)) {
-        return Some("it is the socket of a container engine: who can talk to it is root on the host");
+    if socket {
+        return Some(
+            "it is or holds a socket: a container may do what the program behind it does for anyone",
+        );
     }
     if own.iter().any(|directory| path.starts_with(directory)) {
         return Some("it belongs to brig itself");
@@ -130,15 +144,19 @@ mod tests {
             ("/etcetera", false, false),
             ("/development", false, false),
         ] {
-            assert_eq!(refuse(Path::new(path), read_only, &own, &[]).is_some(), refused, "{path}");
+            assert_eq!(
+                refuse(Path::new(path), path.ends_with("sock"), read_only, &own, &[]).is_some(),
+                refused,
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn naming_a_path_opens_that_path_only() {
         let allowed = [PathBuf::from("/etc")];
-        assert!(refuse(Path::new("/etc"), false, &[], &allowed).is_none());
-        assert!(refuse(Path::new("/etc/shadow"), false, &[], &allowed).is_some());
-        assert!(refuse(Path::new("/"), false, &[], &allowed).is_some());
+        assert!(refuse(Path::new("/etc"), false, false, &[], &allowed).is_none());
+        assert!(refuse(Path::new("/etc/shadow"), false, false, &[], &allowed).is_some());
+        assert!(refuse(Path::new("/"), false, false, &[], &allowed).is_some());
     }
 }

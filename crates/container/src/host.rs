@@ -10,11 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use idmap::Span;
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::lsm::Modules;
 use crate::options::Options;
 use crate::value::mount::MountKind;
@@ -45,6 +46,8 @@ pub struct Source {
     pub directory: bool,
     /// Device and inode number: what the path must still lead to when it is mounted.
     pub identity: (u64, u64),
+    /// Whether it is a socket, or a directory with one of a container engine at a usual place.
+    pub socket: bool,
 }
 
 /// A device node of the host.
@@ -196,11 +199,14 @@ pub fn resolve(path: &str) -> Result<Source> {
     if !resolved.is_absolute() || stat.st_nlink == 0 {
         return Err(fail(Errno::NOENT));
     }
-    Ok(Source {
-        resolved,
-        directory: FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
-        identity: (stat.st_dev, stat.st_ino),
-    })
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let directory = kind == FileType::Directory;
+    let is_socket = |name: &&str| {
+        let found = rustix::fs::statat(&fd, *name, AtFlags::SYMLINK_NOFOLLOW);
+        found.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
+    };
+    let socket = kind == FileType::Socket || (directory && guard::SOCKETS.iter().any(is_socket));
+    Ok(Source { resolved, directory, identity: (stat.st_dev, stat.st_ino), socket })
 }
 
 fn device(path: &str) -> Result<DeviceNode> {
@@ -273,6 +279,32 @@ mod tests {
         assert!(!source.directory && source.resolved.is_absolute());
         assert_ne!(source.resolved, Path::new("/proc/self/exe"));
         assert!(matches!(resolve("/nonexistent/x"), Err(Error::Source { source: Errno::NOENT, .. })));
+    }
+
+    #[test]
+    fn sockets_are_told_whatever_their_name() {
+        let directory = testkit::TempDir::new();
+        for path in ["engine", "user/podman/podman.sock", "plain/service", "file/docker.sock"] {
+            std::fs::create_dir_all(directory.join(path).parent().unwrap()).unwrap();
+        }
+        std::fs::write(directory.join("file/docker.sock"), "").unwrap();
+        for path in ["engine", "user/podman/podman.sock", "plain/service"] {
+            drop(std::os::unix::net::UnixListener::bind(directory.join(path)).unwrap());
+        }
+        std::os::unix::fs::symlink("engine", directory.join("link")).unwrap();
+        for (path, expected) in [
+            ("engine", true),
+            ("link", true),
+            ("plain/service", true),
+            ("user", true),
+            ("user/podman", true),
+            ("plain", false),
+            ("file", false),
+            ("", false),
+        ] {
+            let source = resolve(directory.join(path).to_str().unwrap()).unwrap();
+            assert_eq!(source.socket, expected, "{path}");
+        }
     }
 
     #[test]

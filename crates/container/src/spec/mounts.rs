@@ -185,7 +185,8 @@ fn bind(
         return Err(Error::Source { path: source.into(), source: rustix::io::Errno::NOENT });
     };
     let path = &found.resolved;
-    let check = |allowed| guard::refuse(path, request.read_only, &host.own_directories, allowed);
+    let check =
+        |allowed| guard::refuse(path, found.socket, request.read_only, &host.own_directories, allowed);
     if let Some(reason) = check(&options.allowed_host_paths) {
         return Err(Error::HostPath { path: path.clone(), reason });
     }

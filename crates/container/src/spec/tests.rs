@@ -42,7 +42,10 @@ fn root_host() -> Host {
             .into_iter()
             .map(|path| {
                 let resolved = if path == "/srv/link" { "/etc" } else { path };
-                (path.to_owned(), Source { resolved: resolved.into(), directory: true, identity: (1, 2) })
+                (path.to_owned(), {
+                    let socket = resolved.ends_with(".sock");
+                    Source { resolved: resolved.into(), directory: true, identity: (1, 2), socket }
+                })
             })
             .collect(),
         devices: BTreeMap::from([
