@@ -1,10 +1,14 @@
 //! T1: names and links of an archive that lead out of the directory it is unpacked into.
 
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use testkit::find_program;
 use tests::attack::Canary;
 use tests::escape::{Kind, Row, Target};
-use tests::{control, held};
+use tests::{Brig, control, held};
 
-use crate::archives::{BOTH, PYTHON, Tar, gnu_tar, hold, import, python};
+use crate::archives::{BOTH, PYTHON, Tar, gnu_tar, hold, import, python, write};
 
 pub(crate) const ROW: Row = Row {
     id: "T1",
@@ -19,7 +23,7 @@ pub(crate) const ROW: Row = Row {
         "CVE-2026-50162",
         "CVE-2026-50163",
     ],
-    kinds: &[Kind::Static, Kind::Corpus],
+    kinds: &[Kind::Static, Kind::Corpus, Kind::Shape],
     defence: "archive/src/directories.rs: one name at a time by openat2 without links; archive/src/confine.rs: \
               Landlock lets nothing else be opened",
 };
@@ -97,6 +101,58 @@ held!(resolution_holds_without_confinement, [root, user], |brig| {
 
 held!(confinement_holds_without_resolution, [root, user], |brig| {
     hold(&brig.with_seams(), "unpack-resolution", archives);
+});
+
+/// Whether a process reads the staged layer, more of it than its first bytes, before Landlock and a filter confine it,
+/// or opens anything by a path from its working directory afterwards.
+fn parses_unconfined(brig: &Brig, weaken: &str) -> bool {
+    let path = write(brig, &Tar::new().dir("d").file("d/f", "content").end());
+    let command = brig.command(&["import", path.to_str().unwrap(), "attack"]);
+    let mut traced = Command::new(find_program("strace").unwrap());
+    traced.args([
+        "-f",
+        "-qq",
+        "-y",
+        "-e",
+        "trace=read,pread64,openat,openat2,seccomp,landlock_restrict_self",
+    ]);
+    traced.args(["-E", &format!("BRIG_WEAKEN={weaken}")]).arg(command.get_program()).args(command.get_args());
+    let outcome = testkit::run(&mut traced);
+    assert_eq!(outcome.code, 0, "{outcome}");
+    let (mut landlocked, mut filtered, mut reads) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for line in outcome.stderr.lines() {
+        let (process, call) =
+            line.strip_prefix("[pid").and_then(|rest| rest.split_once("] ")).unwrap_or(("", line));
+        let process = process.trim();
+        let result: i64 = call
+            .rsplit("= ")
+            .next()
+            .and_then(|text| text.split(['<', ' ']).next()?.parse().ok())
+            .unwrap_or(-1);
+        if call.starts_with("landlock_restrict_self(") && result == 0 {
+            landlocked.insert(process);
+        } else if call.starts_with("seccomp(SECCOMP_SET_MODE_FILTER") && result == 0 {
+            filtered.insert(process);
+        } else if call.contains("open") && filtered.contains(process) && call.contains("AT_FDCWD") {
+            return true;
+        } else if call.contains("read") && call.contains("/ingest/") && call.contains("/part-") && result > 4
+        {
+            if !landlocked.contains(process) || !filtered.contains(process) {
+                return true;
+            }
+            reads += 1;
+        }
+    }
+    assert!(reads > 0, "nobody reads the layer: {outcome}");
+    false
+}
+
+held!(what_parses_is_confined_before_it_reads, [root] needs [program("strace")], |brig| {
+    assert!(!parses_unconfined(brig, ""));
+});
+
+control!(reads_unconfined, Target::Weakened("unpack-confinement"), [root] needs [program("strace")], |brig| {
+    parses_unconfined(&brig.with_seams(), "unpack-confinement")
 });
 
 control!(without_both, Target::Weakened(BOTH), [root, user], |brig| {
