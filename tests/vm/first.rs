@@ -14,3 +14,14 @@ vm_test!(a_shell, [plain, apparmor, selinux], [root, user], |machine| {
     let runs = std::path::Path::new("/run/systemd/system").exists();
     assert_eq!(runs, machine.has_systemd());
 });
+
+// On kernels before 6.15 layers are attached for a moment; where the host's mounts are shared, the first container left
+// one of them over its own layer, and no other could start from it.
+vm_test!(nothing_stays_mounted, [plain, apparmor, selinux], [root], |machine| {
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").expect("/proc is mounted");
+    let before = mounts();
+    for _ in 0..2 {
+        machine.ok(&["run", "--rm", "hello"]);
+    }
+    assert_eq!(mounts(), before);
+});

@@ -2,8 +2,12 @@
 //! virtual machines, each in a fresh one; elsewhere they are skipped, aloud. See `docs/vm.md`.
 #![forbid(unsafe_code)]
 
+mod apparmor;
 mod first;
 mod machine;
+mod modules;
+mod selinux;
+mod userns;
 
 pub(crate) use machine::Machine;
 

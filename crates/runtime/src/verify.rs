@@ -7,11 +7,12 @@ use std::os::fd::OwnedFd;
 use oci::runtime::NamespaceKind;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::lsm::Label;
 use crate::plan::{Plan, Step};
 use crate::weaken::{self, Defence};
-use crate::{Error, Result};
+use crate::{Error, Result, launch};
 
 /// Longest file of `/proc/<pid>` that is read in bytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -67,7 +68,12 @@ fn compare(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
                 require("no_new_privs", found == Some("1"), &1, found)?;
             }
             Step::Label(label) if label.is_of_process() && !weaken::is_off(Defence::LabelVerify) => {
-                compare_label(label, process)?;
+                if plan.steps.contains(&Step::Init) {
+                    // Pid 1 is ours and executes nothing: the label is the payload's, its only child.
+                    compare_label(label, &only_child(process, &status)?)?;
+                } else {
+                    compare_label(label, process)?;
+                }
             }
             Step::Filter => {
                 let found = field(&status, "Seccomp");
@@ -95,6 +101,21 @@ pub(crate) fn verify_label(plan: &Plan, process: &OwnedFd) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The payload behind a pid 1 of ours, as `/proc/<pid>`.
+fn only_child(process: &OwnedFd, status: &str) -> Result<OwnedFd, Gone> {
+    let name = format!("task/{}/children", field(status, "Pid").unwrap_or_default());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let children = rustix::fs::openat(process, name.as_str(), flags, Mode::empty())
+        .map_err(|errno| Gone::Mismatch(Error::system("open", name, errno)))?;
+    let text = files::read_all(&children, MAX_FILE).map_err(|error| Gone::Mismatch(Error::Files(error)))?;
+    let text = String::from_utf8_lossy(&text);
+    let pid = text.split_ascii_whitespace().next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    launch::open_process(pid.ok_or(Gone::Process)?).map_err(|error| match error {
+        Error::System { errno: Errno::NOENT | Errno::SRCH, .. } => Gone::Process,
+        error => Gone::Mismatch(error),
+    })
 }
 
 /// The label in force (CVE-2019-16884). Nobody can hide it from us: reading it takes no right over the process.

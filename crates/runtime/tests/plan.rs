@@ -419,3 +419,47 @@ fn sysctls() {
     });
     assert!(matches!(found, Refusal::Sysctl(SysctlError::Shared(_, NamespaceKind::Network))), "{found:?}");
 }
+
+/// A label is written after everything that takes a right of ours, and before no_new_privs and the filter; keys and
+/// file systems get theirs when they are made. Only what the kernel labels also for a user namespace is labelled.
+#[test]
+fn labels_have_their_places() {
+    let mut spec = standard();
+    spec["process"]["apparmorProfile"] = "profile".into();
+    spec["process"]["selinuxLabel"] = "u:r:t:s0:c1,c2".into();
+    spec["linux"]["mountLabel"] = "u:object_r:f:s0:c1,c2".into();
+    spec["mounts"].as_array_mut().unwrap().push(json!(
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["context=x:y:z"]}
+    ));
+    let spec: Spec = serde_json::from_value(spec).unwrap();
+    let steps =
+        |plan: runtime::plan::Plan| -> Vec<String> { plan.steps.iter().map(ToString::to_string).collect() };
+    let facts = Facts { apparmor: true, selinux: true, ..facts() };
+    let new = steps(build(&spec, &facts).unwrap());
+    let at = |steps: &[String], start: &str| {
+        steps.iter().position(|step| step.starts_with(start)).unwrap_or_else(|| panic!("{start}: {steps:#?}"))
+    };
+    let joined = steps(build_exec(spec.process.as_ref().unwrap(), &facts, None).unwrap());
+    for steps in [&new, &joined] {
+        let [keys, keyring, profile, label, privileges, execute] = [
+            "write the label `u:r:t:s0:c1,c2` to attr/keycreate",
+            "join a new session keyring",
+            "write the label `exec profile` to attr/apparmor/exec",
+            "write the label `u:r:t:s0:c1,c2` to attr/exec",
+            "set no_new_privs",
+            "execute",
+        ]
+        .map(|start| at(steps, start));
+        assert!(keys < keyring && keyring < profile && profile < label, "{steps:#?}");
+        assert!(label < privileges && privileges < execute, "{steps:#?}");
+    }
+    let context = "context=u:object_r:f:s0:c1,c2";
+    let labelled = |place: &str| new[at(&new, place)].contains(context);
+    assert!(labelled("mount tmpfs at /dev") && labelled("mount devpts at /dev/pts"), "{new:#?}");
+    assert!(!labelled("mount sysfs at /sys") && !labelled("mount tmpfs at /tmp"), "{new:#?}");
+    // Where SELinux is off nothing of it is left.
+    let mut spec = standard();
+    spec["linux"]["mountLabel"] = "u:object_r:f:s0".into();
+    let off = build(&serde_json::from_value(spec).unwrap(), &self::facts()).unwrap();
+    assert!(steps(off).iter().all(|step| !step.contains("label") && !step.contains("context=")));
+}

@@ -42,6 +42,7 @@ pub(super) const SCRIPTS: &[(&str, &str)] = &[
     ("agent.target", include_str!("guest/agent.target")),
     ("install.sh", include_str!("guest/install.sh")),
     ("label.sh", include_str!("guest/label.sh")),
+    ("container.cil", include_str!("guest/container.cil")),
 ];
 
 /// What a machine has besides its kernel.
