@@ -1,9 +1,15 @@
 //! What a command ends with when it fails: a kind, a chain of causes, hints, an exit code.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 /// Exit code for errors of the engine itself, as docker and podman have it.
 pub(crate) const ENGINE_ERROR: u8 = 125;
+/// Longest message in bytes: twice the longest path. What comes from a bundle or an image may be longer.
+const LONGEST: usize = 8192;
+/// How much of the end of a longer one is kept in bytes: the cause.
+const END: usize = 1024;
+
 /// Who can mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -86,7 +92,7 @@ impl Failure {
             }
             cause = error.source();
         }
-        text
+        shorten(&text).into_owned()
     }
 
     /// The hints, in the order they were added.
@@ -97,6 +103,16 @@ impl Failure {
         }
         hints
     }
+}
+
+/// Leaves out the middle of a text longer than [`LONGEST`].
+pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let start = text.floor_char_boundary(LONGEST - END);
+    let end = text.ceil_char_boundary(text.len() - END);
+    Cow::Owned(format!("{} [{} bytes left out] {}", &text[..start], end - start, &text[end..]))
 }
 
 impl std::fmt::Display for Failure {
@@ -110,6 +126,16 @@ impl Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_giant_is_cut_in_its_middle() {
+        for (length, cut) in [(100, false), (4000, false), (50_000, true)] {
+            let chain = Failure::user(format!("begin a{} end", "ä".repeat(length)).as_str()).chain();
+            assert!(chain.starts_with("begin ") && chain.ends_with(" end"), "{chain:.100}");
+            assert_eq!(chain.contains(" bytes left out] "), cut, "{length}");
+            assert!(chain.len() < LONGEST + 64, "{}", chain.len());
+        }
+    }
 
     #[test]
     fn the_chain_names_every_cause_once() {

@@ -146,6 +146,7 @@ impl Options {
     }
 
     fn message(&self, level: &str, text: &str) {
+        let text = &*crate::error::shorten(text);
         // Engines read the error from the log; a line on standard error is for people. Warnings go to
         // whichever there is, once.
         if level == "error" || self.log.is_none() {

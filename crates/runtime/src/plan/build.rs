@@ -117,6 +117,8 @@ fn check_hooks(hooks: &Hooks) -> Result<(), Refusal> {
         if !hook.path.starts_with('/') {
             return Err(Refusal::RelativePath { what: "hook", path: hook.path.clone() });
         }
+        // One that no program can have is refused here, and not told by the stub in a line as long.
+        InnerPath::new(&hook.path).map_err(|error| Refusal::path("hook", &hook.path, error))?;
         if let Some(timeout) = hook.timeout.filter(|timeout| *timeout <= 0) {
             return Err(Refusal::HookTimeout { path: hook.path.clone(), timeout });
         }
