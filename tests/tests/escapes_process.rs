@@ -1,4 +1,4 @@
-//! escapes.md R1 to R3, R20, R27, R28, R32 to R34: what a process inherits, can look at, or push into another.
+//! escapes.md R20, R27, R28, R32 to R34: what a process inherits, can look at, or push into another.
 //!
 //! Each test is seen to fail: by the test build with one defence left out, or with the flag that opens what it tries.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
@@ -6,11 +6,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{Bundle, Outcome};
-use tests::attack::{self, Canary, Paused};
+use tests::attack;
 use tests::{Brig, story};
 
 fn path(bundle: &Bundle) -> &str {
@@ -28,144 +27,6 @@ fn bundle(brig: &Brig, args: &[&str]) -> Bundle {
     attack::install_probe(&bundle.rootfs());
     bundle
 }
-
-fn pid(brig: &Brig, id: &str) -> u64 {
-    let state: Value = serde_json::from_str(&brig.runtime_ok(&["state", id])).unwrap();
-    state["pid"].as_u64().unwrap()
-}
-
-// R1 (CVE-2019-5736): a payload that is interpreted by the program that executes it. Without the stub that is us.
-story!(the_program_that_executes_is_not_ours, [root, user], |brig| {
-    testkit::needs!(c_compiler);
-    let before =
-        (fs::read(testkit::brig()).unwrap(), fs::metadata(testkit::brig()).unwrap().modified().unwrap());
-    let make = |brig: &Brig| {
-        let bundle = bundle(brig, &["/entry"]);
-        fs::write(bundle.rootfs().join("entry"), "#!/proc/self/exe\n").unwrap();
-        assert!(
-            Command::new("chmod").arg("755").arg(bundle.rootfs().join("entry")).status().unwrap().success()
-        );
-        bundle
-    };
-    let bundle = make(brig);
-    // The stub executes the script, the script the stub: it runs in circles inside, until it is killed.
-    brig.start("brig-test-entry", &bundle);
-    for _ in 0..20 {
-        let exe = fs::read_link(format!("/proc/{}/exe", pid(brig, "brig-test-entry"))).unwrap();
-        assert!(exe.to_string_lossy().starts_with("/memfd:brig-exec"), "{}", exe.display());
-    }
-    brig.runtime_ok(&["delete", "--force", "brig-test-entry"]);
-    let after =
-        (fs::read(testkit::brig()).unwrap(), fs::metadata(testkit::brig()).unwrap().modified().unwrap());
-    assert!(before == after, "our program was changed");
-
-    let weak = brig.with_seams();
-    let outcome = run(&weak, &make(&weak), "stub");
-    assert!(outcome.stderr.contains("/entry"), "the test shows nothing: {outcome}");
-});
-
-// R1, R2 (CVE-2016-9962): somebody inside looks at each new process while it is not yet the payload.
-story!(a_joining_process_cannot_be_looked_at, [root, user], |brig| {
-    testkit::needs!(c_compiler);
-    let weak = brig.with_seams();
-    for (weaken, held) in [("", true), ("dumpable", false)] {
-        let id = format!("brig-test-hunt{weaken}");
-        let bundle = bundle(&weak, &["probe", "hunt", "/tmp"]);
-        let seen =
-            |name: &str| fs::read_to_string(bundle.rootfs().join("tmp").join(name)).unwrap_or_default();
-        weak.start(&id, &bundle);
-        let rounds = |more: u64| {
-            let start: u64 = seen("rounds").parse().unwrap_or(0);
-            while seen("rounds").parse::<u64>().unwrap_or(0) < start + more {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        };
-        rounds(1);
-        let mut exec = weak.runtime(&["exec", &id, "true"]);
-        let paused = Paused::at(
-            exec.env("BRIG_WEAKEN", weaken),
-            "execute",
-            &weak.directory().join(format!("pause{weaken}")),
-        );
-        rounds(3);
-        let (code, _, stderr) = paused.go();
-        assert_eq!(code, Some(0), "{stderr}");
-        for _ in 0..20 {
-            testkit::run(weak.runtime(&["exec", &id, "true"]).env("BRIG_WEAKEN", weaken)).success();
-        }
-        fs::write(bundle.rootfs().join("tmp/stop"), "").unwrap();
-        let found = seen("found");
-        // What was ours at the first look and the payload, or nothing, at the second.
-        let payload = |line: &str| {
-            line.ends_with("/bin/busybox") || line.contains("/memfd:brig-exec") || line.ends_with(' ')
-        };
-        let ours = found.lines().any(|line| {
-            line.contains("brig-test")
-                || (line.starts_with("traced") || line.starts_with("writable")) && !payload(line)
-        });
-        assert_eq!(!ours, held, "weakened `{weaken}`:\n{found}");
-        weak.runtime_ok(&["delete", "--force", &id]);
-    }
-});
-
-/// Runs a command of ours with a directory of the host left open as descriptor 9.
-fn with_open_directory(brig: &Brig, directory: &Path, command: &Command, weaken: &str) -> Outcome {
-    let mut shell = brig.other("sh");
-    shell.arg("-c").arg(format!("exec 9<{}; exec \"$@\"", directory.display())).arg("sh");
-    let own: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
-    // A user's command goes through helpers that change to the user first: only the last part is ours.
-    let skip = own.iter().position(|word| word.to_string_lossy().contains("/bin/brig"));
-    match skip {
-        Some(first) => shell.args(&own[first..]),
-        None => shell.arg(command.get_program()).args(&own),
-    };
-    testkit::run(shell.env("BRIG_WEAKEN", weaken))
-}
-
-// R3 (CVE-2024-21626): a working directory that is a descriptor of ours, or one that our caller left open.
-story!(no_descriptor_is_a_working_directory, [root, user], |brig| {
-    let canary = Canary::new(brig.directory(), "canary");
-    let script = "cat secret 2>/dev/null; cat ../../../../../../../../../../etc/hostname; exit 0";
-    let weak = brig.with_seams();
-    let hostname = fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let escaped = |outcome: &Outcome| {
-        outcome.stdout.contains("canary")
-            || (!hostname.trim().is_empty() && outcome.stdout.contains(hostname.trim()))
-    };
-    let running = brig.bundle("running", &["sleep", "1000"]);
-    brig.start("brig-test-running", &running);
-    let mut fixture = brig.bundle("bundle", &["sh", "-c", script]);
-    for descriptor in 3..32 {
-        let cwd = format!("/proc/self/fd/{descriptor}");
-        fixture.config["process"]["cwd"] = json!(cwd);
-        fixture.write();
-        let command = brig.runtime(&["run", "--bundle", path(&fixture), "brig-test-cwd"]);
-        let exec = brig.runtime(&["exec", "--cwd", &cwd, "brig-test-running", "sh", "-c", script]);
-        for command in [command, exec] {
-            let outcome = with_open_directory(brig, canary.path(), &command, "");
-            assert!(!escaped(&outcome), "{cwd}: {outcome}");
-            assert!(descriptor != 9 || outcome.code != 0, "{cwd}: {outcome}");
-        }
-    }
-    let bundle = weak.bundle("bundle", &["sleep", "1000"]);
-    weak.start("brig-test-weak", &bundle);
-    let exec = weak.runtime(&["exec", "--cwd", "/proc/self/fd/9", "brig-test-weak", "sh", "-c", script]);
-    let outcome = with_open_directory(&weak, canary.path(), &exec, "directory");
-    assert!(escaped(&outcome), "the test shows nothing: {outcome}");
-});
-
-// R3, for what is left open at exec: without closing, the payload has the caller's directory.
-story!(no_descriptor_is_inherited, [root, user], |brig| {
-    let canary = Canary::new(brig.directory(), "canary");
-    let weak = brig.with_seams();
-    for (weaken, held) in [("", true), ("descriptors", false)] {
-        let bundle = weak.bundle("bundle", &["sh", "-c", "ls /proc/self/fd; cat /proc/self/fd/9/secret"]);
-        let command = weak.runtime(&["run", "--bundle", path(&bundle), "brig-test-open"]);
-        let outcome = with_open_directory(&weak, canary.path(), &command, weaken);
-        assert_eq!(!outcome.stdout.contains("canary"), held, "weakened `{weaken}`: {outcome}");
-        assert!(!held || outcome.stdout == "0\n1\n2\n3\n", "{outcome}");
-    }
-});
 
 // R20 (CVE-2020-15257): an abstract socket is reachable by whoever shares the host's network.
 story!(we_have_no_abstract_socket, [root, user], |brig| {
@@ -324,33 +185,3 @@ fn the_product_has_no_seams() {
         }
     }
 }
-
-// R1 where the defences above do not reach: who shares our user namespace and may trace can look at any process of
-// ours, so our program is executed from a read-only mount there. Seen to fail before it was: the answer was 0.
-story!(a_tracer_cannot_write_to_our_program, [root], |brig| {
-    testkit::needs!(c_compiler);
-    attack::image(brig, "tracer", &[], attack::install_probe);
-    let flags =
-        ["--userns=host", "--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined", "--init"];
-    // access(path, W_OK): the program is in use yet, so that open(2) would answer ETXTBSY either way.
-    let access = ["probe", "sys", "21", "s:/proc/1/exe", "2"];
-    let outcome = brig.run(&[&["run", "--rm"], &flags[..], &["tracer"], &access].concat());
-    assert_eq!(outcome.success(), "-1 30\n");
-
-    let weak = brig.with_seams();
-    let mut bundle = bundle(&weak, &["sleep", "1000"]);
-    for set in ["bounding", "effective", "permitted"] {
-        bundle.config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SYS_PTRACE"));
-    }
-    bundle.write();
-    weak.start("brig-test-tracer", &bundle);
-    let mut exec = weak.runtime(&["exec", "brig-test-tracer", "true"]);
-    let paused = Paused::at(&mut exec, "execute", &weak.directory().join("pause"));
-    let script = "for p in /proc/[0-9]*; do echo $(readlink $p/exe) $(probe sys 21 s:$p/exe 2); done";
-    let answers = weak.runtime_ok(&["exec", "brig-test-tracer", "sh", "-c", script]);
-    let (code, _, stderr) = paused.go();
-    assert_eq!(code, Some(0), "{stderr}");
-    // The payloads, and the one that is stopped: it is seen, and not writable.
-    let others: Vec<_> = answers.lines().filter(|line| !line.starts_with("/bin/")).collect();
-    assert!(!others.is_empty() && others.iter().all(|line| line.ends_with("-1 30")), "{answers}");
-});
