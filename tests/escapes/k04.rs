@@ -148,7 +148,8 @@ held!(no_agent_can_be_written, [root, user, bare], |brig| {
     assert_closed(brig, &["--cap-add=SYS_ADMIN"], &DOORS[..1]);
     brig.import_busybox();
     // Those that are mounted already, whatever shows them.
-    let script = "find /sys /tmp -name release_agent 2>/dev/null | while read f; do sh -c \"cat $f >> $f\" 2>/dev/null && \
+    let script = "find /sys /tmp -name release_agent 2>/dev/null | while read f; do \
+                  sh -c \"cat $f >> $f\" 2>/dev/null && \
                   echo $f; done; true";
     for flags in [&[][..], &["--cap-add=SYS_ADMIN"], &["--cgroupns=host"]] {
         assert_eq!(brig.shell(flags, script).success(), "", "{flags:?}");

@@ -15,7 +15,8 @@ pub(crate) const ROW: Row = Row {
     title: "files outside the root opened by their handle",
     faults: &["CVE-2014-3519"],
     kinds: &[Kind::Inside],
-    defence: "seccomp/src/standard/refused.rs: no handles; container: no CAP_DAC_READ_SEARCH, not over the host's files",
+    defence: "seccomp/src/standard/refused.rs: no handles; container: no CAP_DAC_READ_SEARCH, and none over the host's \
+              files",
 };
 
 const DOORS: &[Door] = &[("calls", "open_by_handle_at"), ("calls", "name_to_handle_at")];

@@ -132,7 +132,7 @@ held!(names_of_images_are_no_paths_either, [root, user], |brig| {
     canary.assert_untouched("a name");
 });
 
-control!(skopeo_opens_what_the_digest_names, Target::Debian("skopeo", "1.9.3"), [root] needs [program("strace")], |brig| {
+control!(skopeo_opens_the_path, Target::Debian("skopeo", "1.9.3"), [root] needs [program("strace")], |brig| {
     let canary = Canary::new(brig.directory(), "canary");
     // The same manifest in its `dir:` format, whose blobs are files beside it.
     let layout = layout(brig, "configuration", "sha256:../canary/secret");
