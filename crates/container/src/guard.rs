@@ -25,7 +25,8 @@ const TREES: &[(&str, &str)] = &[
     ("/run/brig", "it belongs to brig itself"),
 ];
 
-/// Sockets by which engines take orders, below the directory that is theirs or a user's `/run/user/<uid>`.
+/// Sockets by which engines and service managers take orders, below the directory that is theirs or a user's
+/// `/run/user/<uid>`: who reaches a user's bus has systemd run programs as that user.
 pub(crate) const SOCKETS: &[&str] = &[
     "docker.sock",
     "podman.sock",
@@ -37,6 +38,10 @@ pub(crate) const SOCKETS: &[&str] = &[
     "crio/crio.sock",
     "buildkitd.sock",
     "buildkit/buildkitd.sock",
+    "bus",
+    "system_bus_socket",
+    "systemd/private",
+    "private",
 ];
 
 /// Below `/etc` these are refused even read-only.

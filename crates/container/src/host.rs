@@ -46,7 +46,7 @@ pub struct Source {
     pub directory: bool,
     /// Device and inode number: what the path must still lead to when it is mounted.
     pub identity: (u64, u64),
-    /// Whether it is a socket, or a directory with one of a container engine at a usual place.
+    /// Whether it is a socket, or a directory with one of an engine or a service manager at a usual place.
     pub socket: bool,
 }
 
@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn sockets_are_told_whatever_their_name() {
         let directory = testkit::TempDir::new();
-        for path in ["engine", "user/podman/podman.sock", "plain/service", "file/docker.sock"] {
+        for path in ["engine", "user/podman/podman.sock", "session/bus", "plain/service", "file/docker.sock"] {
             std::fs::create_dir_all(directory.join(path).parent().unwrap()).unwrap();
         }
         std::fs::write(directory.join("file/docker.sock"), "").unwrap();
-        for path in ["engine", "user/podman/podman.sock", "plain/service"] {
+        for path in ["engine", "user/podman/podman.sock", "session/bus", "plain/service"] {
             drop(std::os::unix::net::UnixListener::bind(directory.join(path)).unwrap());
         }
         std::os::unix::fs::symlink("engine", directory.join("link")).unwrap();
@@ -297,6 +297,7 @@ mod tests {
             ("link", true),
             ("plain/service", true),
             ("user", true),
+            ("session", true),
             ("user/podman", true),
             ("plain", false),
             ("file", false),
