@@ -42,9 +42,9 @@ pub(crate) fn index(file: &File) -> Result<HashMap<String, Member>> {
         if entries > MAX_ENTRIES {
             return Err(Error::Limit { what: "number of archive entries", limit: MAX_ENTRIES });
         }
-        // No document can name what is not UTF-8 or climbs.
+        // No document can name what is not UTF-8, or climbs, or is the archive itself.
         let name = utf8(member.path)?;
-        let name = name.as_deref().and_then(plain);
+        let name = name.as_deref().and_then(plain).filter(|name| !name.is_empty());
         let link = |target, is_relative| -> Result<Option<Member>> {
             let (Some(name), Some(link)) = (&name, utf8(target)?) else { return Ok(None) };
             Ok(target_of(name, &link, is_relative).map(Member::Link))
@@ -107,6 +107,22 @@ fn utf8(name: Vec<u8>) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_archive_itself_is_no_member() {
+        let directory = testkit::TempDir::new();
+        let path = directory.join("archive");
+        let mut header = [0; 512];
+        let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        put(0, "./.");
+        put(148, "        ");
+        put(156, "0");
+        put(257, "ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        std::fs::write(&path, [&header[..], &[0; 1024]].concat()).unwrap();
+        assert_eq!(index(&File::open(&path).unwrap()).unwrap(), HashMap::new());
+    }
 
     #[test]
     fn names_by_words_alone() {
