@@ -121,7 +121,7 @@ fn host(text: &str) {
         assert!(!found.access.is_empty() && found.access.bytes().all(|byte| b"rwm".contains(&byte)));
     }
     if let Ok(found) = sysctl::parse(text) {
-        assert!(!found.value.contains(['\n', '\0']) && !found.name.contains(".."), "{text:?}");
+        assert!(!found.value.contains(['\n', '\0']), "{text:?}");
         // The separator that comes first separates, as with sysctl(8).
         let path = match found.name.find(['.', '/']).map(|at| &found.name[at..=at]) {
             Some("/") => found.name.clone(),
