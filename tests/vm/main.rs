@@ -6,6 +6,7 @@ mod apparmor;
 mod first;
 mod machine;
 mod modules;
+mod propagation;
 mod selinux;
 mod userns;
 

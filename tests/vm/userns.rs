@@ -35,7 +35,7 @@ vm_test!(root_needs_user_namespaces_too, [plain], [root], |machine| {
     let error = machine.shell(&[], "true").fails_with(125);
     assert!(error.contains("`user.max_user_namespaces` is 0"), "{error}");
     let one = as_root(
-        "sysctl -w user.max_user_namespaces=1; unshare -U sleep 1000 & echo $! > /run/holder; sleep 1",
+        "sysctl -w user.max_user_namespaces=1; unshare -U sleep 1000 >/dev/null 2>&1 & echo $! > /run/holder; sleep 1",
     );
     one.success();
     let error = machine.shell(&[], "true").fails_with(125);

@@ -5,6 +5,7 @@ use oci::runtime::{NamespaceKind, Spec};
 use runtime::plan::attributes::AttributeError;
 use runtime::plan::option::OptionError;
 use runtime::plan::path::PathError;
+use runtime::plan::step::{MountSource, Step};
 use runtime::plan::sysctl::SysctlError;
 use runtime::plan::{CgroupView, Facts, Refusal, build, build_exec};
 use serde_json::{Value, json};
@@ -462,4 +463,29 @@ fn labels_have_their_places() {
     spec["linux"]["mountLabel"] = "u:object_r:f:s0".into();
     let off = build(&serde_json::from_value(spec).unwrap(), &self::facts()).unwrap();
     assert!(steps(off).iter().all(|step| !step.contains("label") && !step.contains("context=")));
+}
+
+/// Whatever tree of the host is mounted, its propagation is chosen: on a host whose mounts are shared, as systemd's are,
+/// it would else be a peer of the host's.
+#[test]
+fn no_tree_of_the_host_stays_its_peer() {
+    let mut spec = standard();
+    spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
+    let mounts = spec["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({"destination": "/a", "type": "bind", "source": "/srv", "options": ["rbind"]}));
+    mounts
+        .push(json!({"destination": "/b", "type": "bind", "source": "/srv", "options": ["bind", "rslave"]}));
+    let v1 =
+        |name: &str| CgroupView { name: name.to_owned(), kind: "cgroup".to_owned(), ..CgroupView::default() };
+    for cgroups in [facts().cgroups, vec![v1("cpu"), v1("pids")]] {
+        let views = cgroups.len();
+        let facts = Facts { cgroups, ..facts() };
+        let plan = build(&serde_json::from_value(spec.clone()).unwrap(), &facts).unwrap();
+        let trees = plan.steps.iter().filter_map(|step| match step {
+            Step::Mount(mount) if matches!(mount.source, MountSource::Tree { .. }) => Some(mount),
+            _ => None,
+        });
+        assert_eq!(trees.clone().count(), 2 + views, "{plan}");
+        assert!(trees.clone().all(|mount| !mount.propagation.is_empty()), "{plan}");
+    }
 }

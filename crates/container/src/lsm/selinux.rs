@@ -124,10 +124,9 @@ pub fn look(options: &Options, categories: Option<&str>) -> Selinux {
         Ok(context) => context,
         Err(_) if *label != LabelOptions::default() => return Selinux::Unknown(process),
         Err(Errno::INVAL) => {
-            return Selinux::Missing(Lack::new(
-                format!("the policy has no `{process}`"),
-                "dnf install container-selinux",
-            ));
+            return Selinux::Missing(Lack::without_mend(format!(
+                "the policy has no `{process}`: it comes with the package `container-selinux`, where the distribution has it"
+            )));
         }
         Err(errno) => {
             return Selinux::Missing(Lack::without_mend(format!("ask the policy for `{process}`: {errno}")));

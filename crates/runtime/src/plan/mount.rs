@@ -204,6 +204,10 @@ fn plan_cgroups(
         part.destination =
             InnerPath::new(&path).map_err(|error| Refusal::path("mount destination", &path, error))?;
         part.source = cgroup_source(view, own_namespace, &base, sources)?;
+        // The host's hierarchy, where systemd shares every mount: what is mounted over it in here is not for the host.
+        if matches!(part.source, MountSource::Tree { .. }) && part.propagation.is_empty() {
+            part.propagation.push((MS_PRIVATE, true));
+        }
         steps.push(Step::Mount(Box::new(part)));
     }
     if !pure_v2 && step.attributes.set & attribute::RDONLY != 0 {
