@@ -116,7 +116,7 @@ fn shapes(brig: &Brig, weaken: &str) -> [Trace; 2] {
     [run, traced(brig.runtime(&["exec", "brig-test-running", "true"]))]
 }
 
-held!(every_descriptor_is_close_on_exec, [root] needs [program("strace")], |brig| {
+held!(every_descriptor_is_close_on_exec, [root, user] needs [program("strace")], |brig| {
     for trace in shapes(brig, "") {
         let made = trace.calls().iter().filter(|call| call.line().contains("CLOEXEC")).count();
         assert!(made > 20, "the trace shows nothing");

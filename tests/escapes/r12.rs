@@ -132,10 +132,14 @@ fn life(brig: &Brig) -> Vec<Trace> {
     bundle.config["process"]["args"] = json!(["true"]);
     bundle.write();
     traces.push(traced(&["run", "--bundle", at(&bundle), "brig-test-shape"]));
+    bundle.config["process"]["terminal"] = json!(true);
+    bundle.config["root"]["readonly"] = json!(true);
+    bundle.write();
+    traces.push(traced(&["run", "--bundle", at(&bundle), "brig-test-shape"]));
     traces
 }
 
-held!(no_path_string_after_the_root_is_open, [root] needs [program("strace")], |brig| {
+held!(no_path_string_after_the_root_is_open, [root, user] needs [program("strace")], |brig| {
     let traces = life(brig);
     let root = brig.directory().join("bundle/rootfs");
     assert!(traces[3].resolved_inside() > 20 && traces[5].resolved_inside() > 20, "the traces show nothing");
@@ -144,9 +148,9 @@ held!(no_path_string_after_the_root_is_open, [root] needs [program("strace")], |
     }
 });
 
-held!(none_by_the_engine_either, [root] needs [program("strace")], |brig| {
+held!(none_by_the_engine_either, [root, user] needs [program("strace")], |brig| {
     attack::image(brig, "shape", &["WORKDIR /work/here"], |_| {});
-    let command = brig.command(&["run", "--rm", "--tmpfs", "/scratch/new", "shape", "true"]);
+    let command = brig.command(&["run", "--rm", "-t", "--init", "--tmpfs", "/scratch/new", "shape", "true"]);
     let (outcome, trace) = shape::trace(&command, brig.program(), brig.directory());
     outcome.success();
     assert!(trace.resolved_inside() > 20, "the trace shows nothing");

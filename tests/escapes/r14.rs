@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testkit::Outcome;
+use testkit::{Bundle, Outcome};
 use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
 
@@ -27,14 +27,14 @@ const LONG: usize = 64 * 1024;
 /// As many mounts as the kernel lets a namespace have, and more ids than the kernel takes.
 const MANY: usize = 100_000;
 /// Longer than any list of a bundle that means something.
-const SOME: usize = 10_000;
+const SOME: usize = 5_000;
 
 fn bind(destination: &str, source: &str, option: &str) -> Value {
     json!({"destination": destination, "type": "bind", "source": source, "options": ["bind", option]})
 }
 
-fn many_mounts() -> Value {
-    Value::Array(vec![bind("/tmp", "/tmp", "ro"); MANY])
+fn mounts(count: usize) -> Value {
+    Value::Array(vec![bind("/tmp", "/tmp", "ro"); count])
 }
 
 /// Fields of a bundle, each too large in one place.
@@ -46,7 +46,7 @@ fn giants() -> Vec<(&'static str, Value)> {
         ("/mounts", json!([bind(&path, "/tmp", "ro")])),
         ("/mounts", json!([bind("/mnt", &path, "ro")])),
         ("/mounts", json!([bind("/mnt", "/tmp", &long)])),
-        ("/mounts", many_mounts()),
+        ("/mounts", mounts(SOME)),
         ("/mounts", json!([{"destination": "/mnt", "type": "tmpfs", "options": many(json!("size=1m"))}])),
         ("/mounts", json!([{"destination": "/mnt", "type": long, "source": "none"}])),
         ("/root/path", json!(path)),
@@ -72,18 +72,12 @@ fn giants() -> Vec<(&'static str, Value)> {
 }
 
 /// Runs a bundle whose `field` is a giant, with so much of the machine and no more.
-fn run_giant(
-    brig: &Brig,
-    field: &str,
-    value: Value,
-    memory: bool,
-    command: impl Fn(&str) -> Command,
-) -> Outcome {
-    let mut bundle = brig.bundle("bundle", &["true"]);
+fn run_giant(bundle: &mut Bundle, (field, value): (&str, Value), memory: bool, command: &Command) -> Outcome {
+    let plain = bundle.config.clone();
     let (parent, name) = field.rsplit_once('/').unwrap();
     bundle.config.pointer_mut(parent).unwrap()[name] = value;
     bundle.write();
-    let command = command(at(&bundle));
+    bundle.config = plain;
     let mut bounded = Command::new("prlimit");
     bounded.arg(format!("--cpu={SECONDS}"));
     if memory {
@@ -93,10 +87,10 @@ fn run_giant(
 }
 
 held!(no_giant_keeps_us_busy, [root, user] needs [program("prlimit")], |brig| {
-    let mut ran = 0;
+    let (mut ran, mut bundle) = (0, brig.bundle("bundle", &["true"]));
+    let command = brig.runtime(&["run", "--bundle", at(&bundle), "brig-test-giant"]);
     for (number, (field, value)) in giants().into_iter().enumerate() {
-        let command = |bundle: &str| brig.runtime(&["run", "--bundle", bundle, "brig-test-giant"]);
-        let outcome = run_giant(brig, field, value, true, command);
+        let outcome = run_giant(&mut bundle, (field, value), true, &command);
         let told: Vec<_> = outcome.stderr.lines().filter(|line| !line.contains("warning")).collect();
         let short = format!("{number} {field}: {} {:.300}", outcome.code, outcome.stderr);
         // Not ended by a signal; refused in one line, which does not repeat the giant; and nothing of it is left.
@@ -110,7 +104,8 @@ held!(no_giant_keeps_us_busy, [root, user] needs [program("prlimit")], |brig| {
 });
 
 control!(runc_works_until_it_is_ended, Target::Debian("runc", "1.1.5"), [root] needs [program("prlimit")], |brig| {
-    let command = |bundle: &str| command_by("runc", brig, &["run", "--bundle", bundle, "brig-test-runc"]);
-    let outcome = run_giant(brig, "/mounts", many_mounts(), false, command);
+    let mut bundle = brig.bundle("bundle", &["true"]);
+    let command = command_by("runc", brig, &["run", "--bundle", at(&bundle), "brig-test-runc"]);
+    let outcome = run_giant(&mut bundle, ("/mounts", mounts(MANY)), false, &command);
     outcome.code != 0 && outcome.stderr.contains("during container init")
 });

@@ -184,8 +184,11 @@ impl Trace {
     }
 }
 
-/// How a call takes a path: its argument, and that of the directory it is relative to.
-const PATHS: &[(&str, &[(Option<usize>, usize)])] = &[
+/// Where a call takes a path: the argument of the directory that it is relative to, and its own.
+type Position = (Option<usize>, usize);
+
+/// The calls that take paths.
+const PATHS: &[(&str, &[Position])] = &[
     ("open", &[(None, 0)]),
     ("creat", &[(None, 0)]),
     ("openat", &[(Some(0), 1)]),
