@@ -278,12 +278,15 @@ fn changed_in(plan: &Plan, kind: NamespaceKind) -> Option<&'static str> {
 }
 
 /// Whether a namespace file is the host's: our own, or that of the machine's first process. To join it by a path is to
-/// share it (GO-2022-0363); runc 1.1 and crun 1.8 take any path for a namespace of the container's own.
+/// share it (GO-2022-0363): its settings are the host's, its cgroups are all cgroups, and to pivot in it takes the host's
+/// own root away. runc 1.1 and crun 1.8 take any path for a namespace of the container's own.
 fn is_hosts(namespace: &OwnedFd, kind: NamespaceKind) -> Result<bool> {
     let name = match kind {
         NamespaceKind::Network => "net",
         NamespaceKind::Ipc => "ipc",
         NamespaceKind::Uts => "uts",
+        NamespaceKind::Mount => "mnt",
+        NamespaceKind::Cgroup => "cgroup",
         _ => return Ok(false),
     };
     if is_own(namespace, name)? {

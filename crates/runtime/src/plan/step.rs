@@ -243,11 +243,19 @@ pub struct CapabilitySets {
 }
 
 impl Step {
-    /// The field of the spec, and the kind of namespace that the step changes a setting of.
+    /// The field of the spec, and the kind of namespace that the step changes, or shows the whole of: it must not be
+    /// the host's.
     pub(crate) fn changes(&self) -> Option<(&'static str, NamespaceKind)> {
         match self {
             Self::Hostname(_) => Some(("hostname", NamespaceKind::Uts)),
             Self::Domainname(_) => Some(("domainname", NamespaceKind::Uts)),
+            Self::Pivot | Self::MoveRoot => Some(("root", NamespaceKind::Mount)),
+            Self::Mount(mount) => match &mount.source {
+                MountSource::Filesystem { kind, .. } if kind.to_bytes().starts_with(b"cgroup") => {
+                    Some(("mounts", NamespaceKind::Cgroup))
+                }
+                _ => None,
+            },
             Self::Sysctl { path, .. } => Some(("linux.sysctl", sysctl::kind_of(path))),
             _ => None,
         }
