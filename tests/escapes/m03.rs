@@ -29,7 +29,7 @@ pub(crate) const ROW: Row = Row {
 fn archive() -> Vec<u8> {
     let mut tar = Tar::new().dir("a").dir("a/b").dir("c");
     for number in 0..150 {
-        tar = tar.file(&format!("a/b/{number}"), "evil").file(&format!("c/{number}"), "x");
+        tar = tar.file(format!("a/b/{number}"), "evil").file(format!("c/{number}"), "x");
     }
     tar.end()
 }
