@@ -5,11 +5,11 @@ use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
 
 use crate::bundles::{at, command_by, id_by, run};
-use crate::sysctls::{SETTINGS, Shared, bundle, changed_by};
+use crate::sysctls::{SETTINGS, Shared, bundle, changed_by, moves_the_root};
 
 pub(crate) const ROW: Row = Row {
     id: "R26",
-    title: "sysctls of a namespace that is the host's",
+    title: "settings, roots and cgroups of a namespace that is the host's",
     faults: &["GO-2022-0363", "CVE-2022-0532"],
     kinds: &[Kind::Static],
     defence: "runtime/src/plan/sysctl.rs: a namespace of its own; runtime/src/prepare.rs: a joined one is not ours",
@@ -70,6 +70,43 @@ held!(a_neighbours_namespace_may_be_joined, [root] needs [program("unshare")], |
     run(brig, &bundle, "").success();
     let seen = brig.runtime_ok(&["exec", "brig-test-pause", "cat", "/proc/sys/kernel/msgmax"]);
     assert_eq!(seen, "4321\n");
+});
+
+/// Whether the product pivots in the mount namespace of its caller.
+fn pivots(brig: &Brig, shared: Shared, weaken: &str) -> bool {
+    let bundle = bundle(brig, "mount", shared, "", "");
+    moves_the_root(&brig.runtime(&["run", "--bundle", at(&bundle), "brig-test-pivot"]), &bundle, weaken)
+}
+
+held!(the_callers_root_stays, [root] needs [program("unshare")], |brig| {
+    for shared in [Shared::Unlisted, Shared::ByPath] {
+        assert!(!pivots(brig, shared, ""), "{shared:?}");
+    }
+});
+
+held!(the_callers_cgroups_are_not_shown, [root], |brig| {
+    // Its own part is shown without a namespace; with the host's by a path, all would be.
+    let show = |shared| {
+        let mut bundle = bundle(brig, "cgroup", shared, "", "");
+        let options = ["nosuid", "noexec", "nodev", "ro"];
+        let mount = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options});
+        bundle.config["mounts"].as_array_mut().unwrap().push(mount);
+        bundle.config["process"]["args"] = json!(["find", "/sys/fs/cgroup", "-mindepth", "2", "-type", "d"]);
+        bundle.write();
+        run(brig, &bundle, "")
+    };
+    let (unlisted, by_path) = (show(Shared::Unlisted), show(Shared::ByPath));
+    assert_eq!(unlisted.success(), "");
+    assert!(by_path.code != 0 && by_path.stdout.is_empty(), "{by_path}");
+});
+
+control!(the_root_without_the_check, Target::Weakened("sysctl"), [root] needs [program("unshare")], |brig| {
+    pivots(&brig.with_seams(), Shared::ByPath, "sysctl")
+});
+
+control!(runc_moves_its_callers_root, Target::Debian("runc", "1.1.5"), [root] needs [program("unshare")], |brig| {
+    let bundle = bundle(brig, "mount", Shared::ByPath, "", "");
+    moves_the_root(&command_by("runc", brig, &["run", "--bundle", at(&bundle), &id_by("runc")]), &bundle, "")
 });
 
 control!(without_the_check, Target::Weakened("sysctl"), [root] needs [program("unshare")], |brig| {

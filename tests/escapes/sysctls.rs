@@ -1,5 +1,6 @@
 //! Settings of the kernel that a bundle asks for, and a caller whose namespaces stand for the host's.
 
+use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -28,7 +29,11 @@ pub(crate) fn bundle(brig: &Brig, kind: &str, shared: Shared, name: &str, value:
     let namespaces = bundle.config["linux"]["namespaces"].as_array().unwrap();
     let mut kept: Vec<Value> = namespaces.iter().filter(|other| other["type"] != kind).cloned().collect();
     if matches!(shared, Shared::ByPath) {
-        let file = if kind == "network" { "net" } else { kind };
+        let file = match kind {
+            "network" => "net",
+            "mount" => "mnt",
+            other => other,
+        };
         kept.push(json!({"type": kind, "path": format!("/proc/self/ns/{file}")}));
     }
     bundle.config["linux"]["namespaces"] = kept.into();
@@ -53,4 +58,23 @@ pub(crate) fn changed_by(command: &Command, weaken: &str) -> Vec<String> {
     let seen = testkit::run(&mut caller).success();
     let (before, after) = seen.split_once("----\n").unwrap();
     after.lines().filter(|line| !before.lines().any(|old| old == *line)).map(str::to_owned).collect()
+}
+
+/// Runs `command`, which runs `bundle`, with a mount namespace that is thrown away; answers whether its root and mounts
+/// are other ones then.
+pub(crate) fn moves_the_root(command: &Command, bundle: &Bundle, weaken: &str) -> bool {
+    let script = "read before </proc/self/mountinfo; \"$@\" >&2 </dev/null; read after </proc/self/mountinfo; \
+                  [ \"$before\" = \"$after\" ] && [ -e \"$0\" ] || echo moved";
+    let mut caller = Command::new("unshare");
+    caller.args(["--mount", "sh", "-c", script, "/etc/os-release"]);
+    caller.arg(command.get_program()).args(command.get_args()).env("BRIG_WEAKEN", weaken);
+    let moved = testkit::run(&mut caller).stdout.contains("moved");
+    if moved {
+        // Who lost its root could not find its cgroups again.
+        let name = bundle.config["linux"]["cgroupsPath"].as_str().unwrap().trim_start_matches('/');
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+            drop(fs::remove_dir(hierarchy.path().join(name)));
+        }
+    }
+    moved
 }
