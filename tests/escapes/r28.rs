@@ -23,7 +23,7 @@ const LISTED: [&str; 12] = [
 ];
 
 /// A container that makes a node of every major number, and opens it.
-fn bundle(brig: &Brig, devices: serde_json::Value) -> Bundle {
+fn bundle(brig: &Brig, devices: &serde_json::Value) -> Bundle {
     let mut bundle = brig.bundle("bundle", &["probe", "nodes", "/tmp"]);
     attack::install_probe(&bundle.rootfs());
     for set in ["bounding", "effective", "permitted"] {
@@ -46,7 +46,7 @@ held!(they_do_not_open, [root] needs [c_compiler(), cgroup_v1("devices")], |brig
         json!([{"allow": false, "access": "rwm"}]),
         json!([{"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"}]),
     ] {
-        let output = run(brig, &bundle(brig, devices.clone()), "").success();
+        let output = run(brig, &bundle(brig, &devices), "").success();
         assert_eq!(unlisted(&output), Vec::<String>::new(), "{devices}");
     }
 });
@@ -58,7 +58,7 @@ control!(
     [root] needs [c_compiler(), cgroup_v1("devices")],
     |brig| {
         let devices = json!([{"allow": true, "type": "c", "major": 4, "minor": 1, "access": "rwm"}]);
-        unlisted(&run(brig, &bundle(brig, devices), "").success()).len() == 1
+        unlisted(&run(brig, &bundle(brig, &devices), "").success()).len() == 1
     }
 );
 
@@ -67,7 +67,7 @@ control!(
     Target::Opened("a rule of the bundle for every device, by runc"),
     [root] needs [c_compiler(), cgroup_v1("devices"), program("runc")],
     |brig| {
-        let output = run_by("runc", brig, &bundle(brig, json!([{"allow": true, "access": "rwm"}])));
+        let output = run_by("runc", brig, &bundle(brig, &json!([{"allow": true, "access": "rwm"}])));
         unlisted(&output.success()).len() > 10
     }
 );

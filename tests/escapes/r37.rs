@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 use testkit::Outcome;
 use tests::escape::{Kind, Row, Target};
-use tests::{Brig, attack, control, held};
+use tests::{attack, control, held};
 
 use crate::bundles::path as bundle_path;
 use crate::engines::{forget_podman, podman_over};
