@@ -119,6 +119,10 @@ control!(a_script_without_the_sealed_stub, Target::Weakened("stub"), [root, user
     run(&weak, &bundle(&weak, &["/entry"]), "stub").stderr.contains("/entry")
 });
 
+control!(joins_without_stub_and_read_only_mount, Target::Weakened("stub,read-only"), [root] needs [c_compiler()], |brig| {
+    overwritten(&brig.with_seams(), "stub,read-only")
+});
+
 /// What is executed in the container's mount namespace.
 fn executed(brig: &Brig, weaken: &str) -> Vec<String> {
     let bundle = brig.bundle("bundle", &["true"]);
@@ -146,20 +150,32 @@ held!(a_tracer_cannot_write, [root] needs [c_compiler()], |brig| {
     let access = ["probe", "sys", "21", "s:/proc/1/exe", "2"];
     assert_eq!(brig.ok(&[&["run", "--rm"], &flags[..], &["tracer"], &access].concat()), "-1 30\n");
 
-    let weak = brig.with_seams();
-    let mut bundle = bundle(&weak, &["sleep", "1000"]);
+    let answers = seen_by_a_tracer(&brig.with_seams(), "");
+    assert!(answers.iter().all(|line| line.ends_with("-1 30")), "{answers:?}");
+});
+
+/// Whether a program is writable (`access` and its errno), of each that a tracer sees and that is no plain payload,
+/// while one of ours joins.
+fn seen_by_a_tracer(weak: &Brig, weaken: &str) -> Vec<String> {
+    let mut bundle = bundle(weak, &["sleep", "1000"]);
     for set in ["bounding", "effective", "permitted"] {
         bundle.config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SYS_PTRACE"));
     }
     bundle.write();
     weak.start("brig-test-tracer", &bundle);
     let mut exec = weak.runtime(&["exec", "brig-test-tracer", "true"]);
-    let paused = Paused::at(&mut exec, "execute", &weak.directory().join("pause"));
+    let paused = Paused::at(exec.env("BRIG_WEAKEN", weaken), "execute", &weak.directory().join("pause"));
     let script = "for p in /proc/[0-9]*; do echo $(readlink $p/exe) $(probe sys 21 s:$p/exe 2); done";
     let answers = weak.runtime_ok(&["exec", "brig-test-tracer", "sh", "-c", script]);
     let (code, _, stderr) = paused.go();
     assert_eq!(code, Some(0), "{stderr}");
-    // The payloads, and the one that is stopped: it is seen, and not writable.
-    let others: Vec<_> = answers.lines().filter(|line| !line.starts_with("/bin/")).collect();
-    assert!(!others.is_empty() && others.iter().all(|line| line.ends_with("-1 30")), "{answers}");
+    // The one that is stopped is seen.
+    let others: Vec<_> =
+        answers.lines().filter(|line| !line.starts_with("/bin/")).map(str::to_owned).collect();
+    assert!(!others.is_empty(), "{answers}");
+    others
+}
+
+control!(a_tracer_without_a_read_only_mount, Target::Weakened("read-only"), [root] needs [c_compiler()], |brig| {
+    seen_by_a_tracer(&brig.with_seams(), "read-only").iter().any(|line| line.ends_with(" 0 0"))
 });

@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::Bundle;
 use tests::attack::{Canary, Paused};
 use tests::escape::{Kind, Row, Target};
-use tests::{Brig, control, held, shape};
+use tests::{Brig, control, held};
 
 use crate::bundles::{at, bind, command_by, run};
 use crate::race::{Flipper, Until, directory_and_link, for_a_while, run_at_once};
@@ -17,7 +17,7 @@ pub(crate) const ROW: Row = Row {
     id: "R13",
     title: "directories and files are made on the host",
     faults: &["CVE-2024-45310"],
-    kinds: &[Kind::Static, Kind::Race, Kind::BruteRace, Kind::Shape],
+    kinds: &[Kind::Static, Kind::Race, Kind::BruteRace],
     defence: "runtime/src/child/mount.rs: each name is made in the descriptor of the directory above it",
 };
 

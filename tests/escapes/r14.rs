@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use testkit::{Bundle, Outcome};
 use tests::escape::{Kind, Row, Target};
-use tests::{Brig, control, held};
+use tests::{control, held};
 
 use crate::bundles::{at, command_by};
 

@@ -20,7 +20,7 @@ use sys::mount::{Attributes, Reach, attribute, set_attributes};
 /// Executes this program again from a read-only mount, with the same words and environment; returns when it is
 /// in one already, and where the caller is not root: his containers have a user namespace of their own.
 pub(crate) fn run_read_only() -> Result<(), Errno> {
-    if !rustix::process::geteuid().is_root() {
+    if !rustix::process::geteuid().is_root() || is_left_out() {
         return Ok(());
     }
     let program = rustix::fs::openat(CWD, c"/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -31,6 +31,18 @@ pub(crate) fn run_read_only() -> Result<(), Errno> {
     let words = strings(std::env::args_os())?;
     let environment = environment()?;
     Err(sys::exec::execve_descriptor(mount.as_fd(), &words, &environment))
+}
+
+/// Whether a test left this defence out, to see that it matters: never in a product.
+#[cfg(not(feature = "test-weaken"))]
+const fn is_left_out() -> bool {
+    false
+}
+
+#[cfg(feature = "test-weaken")]
+#[expect(clippy::disallowed_methods, reason = "the test build takes what it leaves out from there")]
+fn is_left_out() -> bool {
+    std::env::var("BRIG_WEAKEN").is_ok_and(|names| names.split(',').any(|name| name == "read-only"))
 }
 
 fn read_only(program: &OwnedFd) -> Result<OwnedFd, Errno> {

@@ -87,6 +87,8 @@ pub(crate) fn prepare() {
             "mounted" => Defence::Mounted,
             "destination" => Defence::Destination,
             "layer-descriptors" => Defence::LayerDescriptors,
+            // That of the crate `cli`, which knows it.
+            "read-only" => return bits,
             // Those of the crate `container`, which knows them.
             other if other.starts_with("engine-") => return bits,
             other => panic!("`BRIG_WEAKEN` names the unknown defence `{other}`"),
