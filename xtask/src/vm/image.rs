@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use testkit::{TempDir, find_program};
 
-use super::machine::{Disks, Machine, emulator};
+use super::machine::{Disks, Emulator, Machine};
 use super::recipe::{self, Flavour};
 
 /// A flavour's snapshot. As long as this lives, nobody tidies it away.
@@ -29,8 +29,10 @@ pub(super) fn cache() -> PathBuf {
 
 /// What is missing for virtual machines here: a reason not to run them.
 pub(super) fn lacks(flavour: Flavour) -> Option<String> {
-    let Some(emulator) = emulator() else { return Some("program qemu-system-x86_64".to_owned()) };
-    if directory(flavour, &version(&emulator)).exists() {
+    let Some(emulator) = Emulator::find(&unpacked()) else {
+        return Some("program qemu-system-x86_64".to_owned());
+    };
+    if directory(flavour, &emulator).exists() {
         return find_program("mke2fs").is_none().then(|| "program mke2fs".to_owned());
     }
     if !testkit::Need::Root.is_met() {
@@ -43,35 +45,47 @@ pub(super) fn lacks(flavour: Flavour) -> Option<String> {
 
 /// Finds the flavour's snapshot, or makes it.
 pub(super) fn open(flavour: Flavour) -> Result<Image, String> {
-    let emulator = emulator().ok_or("`qemu-system-x86_64` is not installed")?;
-    let directory = directory(flavour, &version(&emulator));
     fs::create_dir_all(cache()).map_err(|error| format!("{}: {error}", cache().display()))?;
     let _making = lock(&cache().join(format!("{}.lock", flavour.name())))?;
+    let found = Emulator::find(&unpacked()).ok_or("`qemu-system-x86_64` is not installed")?;
+    let (mut emulator, mut directory) = (found.clone(), directory(flavour, &found));
     if !directory.exists() {
         let userland = userland()?;
+        // The userland may have brought a better one along.
+        emulator = Emulator::find(&unpacked()).unwrap_or(found);
+        directory = self::directory(flavour, &emulator);
         let started = Instant::now();
-        make(flavour, &userland, &directory)?;
+        make(flavour, &userland, &emulator, &directory)?;
         println!("{}: machine made in {:.0} s", flavour.name(), started.elapsed().as_secs_f32());
         forget_others(flavour, &directory);
     }
     let in_use = File::open(directory.join("in-use")).map_err(|error| error.to_string())?;
     in_use.lock_shared().map_err(|error| error.to_string())?;
-    Ok(Image { disks: disks(&directory), _in_use: in_use })
+    Ok(Image { disks: disks(&directory, &emulator), _in_use: in_use })
 }
 
-fn directory(flavour: Flavour, version: &str) -> PathBuf {
-    cache().join(format!("{}-{}", flavour.name(), recipe::snapshot_key(flavour, version)))
+fn directory(flavour: Flavour, emulator: &Emulator) -> PathBuf {
+    cache().join(format!("{}-{}", flavour.name(), recipe::snapshot_key(flavour, &emulator.version())))
 }
 
-fn disks(directory: &Path) -> Disks {
+fn userland_directory() -> PathBuf {
+    cache().join(format!("userland-{}", recipe::userland_key()))
+}
+
+/// Where the emulator of the cache lies, if the userland is made.
+fn unpacked() -> PathBuf {
+    userland_directory().join("emulator")
+}
+
+fn disks(directory: &Path, emulator: &Emulator) -> Disks {
     let [kernel, initrd, root, swap, state] =
         ["kernel", "initrd", "root", "swap", "state"].map(|name| directory.join(name));
-    Disks { kernel, initrd, root, swap, state }
+    Disks { kernel, initrd, root, swap, state, emulator: emulator.clone() }
 }
 
 /// Debian's packages in a directory, and the unpacked kernel beside them.
 fn userland() -> Result<PathBuf, String> {
-    let directory = cache().join(format!("userland-{}", recipe::userland_key()));
+    let directory = userland_directory();
     let _making = lock(&cache().join("userland.lock"))?;
     if directory.exists() {
         return Ok(directory);
@@ -79,12 +93,13 @@ fn userland() -> Result<PathBuf, String> {
     let started = Instant::now();
     println!("userland: installing Debian {} ({} packages)", recipe::RELEASE, recipe::PACKAGES.len());
     let making = Making::new("userland")?;
-    let (root, kernel) = (making.join("root"), making.join("kernel"));
+    let (root, kernel, emulator) = (making.join("root"), making.join("kernel"), making.join("emulator"));
     let download = format!(
         "cd '{}' && export APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" && \
-         apt-get -qq download $(apt-cache depends {} | sed -n 's/.*Depends: //p')",
+         apt-get -qq download $(apt-cache depends {} | sed -n 's/.*Depends: //p') {}",
         making.path.display(),
-        recipe::KERNEL
+        recipe::KERNEL,
+        recipe::EMULATOR.join(" ")
     );
     run(Command::new("mmdebstrap")
         .args(["--quiet", "--mode=root", "--variant=apt", "--architectures=amd64"])
@@ -99,15 +114,18 @@ fn userland() -> Result<PathBuf, String> {
         ))?;
     let packages: Vec<PathBuf> =
         entries(&making.path).filter(|path| path.extension().is_some_and(|end| end == "deb")).collect();
-    let [package] = packages.as_slice() else { return Err(format!("not one kernel but {packages:?}")) };
-    run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&kernel))?;
-    fs::remove_file(package).map_err(|error| error.to_string())?;
+    for package in &packages {
+        let is_kernel = package.to_string_lossy().contains("/linux-image-");
+        let place = if is_kernel { &kernel } else { &emulator };
+        run(Command::new("dpkg-deb").arg("-x").arg(package).arg(place))?;
+        fs::remove_file(package).map_err(|error| error.to_string())?;
+    }
     making.keep(&directory)?;
     println!("userland: installed in {:.0} s", started.elapsed().as_secs_f32());
     Ok(directory)
 }
 
-fn make(flavour: Flavour, userland: &Path, directory: &Path) -> Result<(), String> {
+fn make(flavour: Flavour, userland: &Path, emulator: &Emulator, directory: &Path) -> Result<(), String> {
     println!("{}: making the disk, booting it once", flavour.name());
     let making = Making::new(flavour.name())?;
     let (root, scripts, kernel) = (making.join("tree"), making.join("scripts"), userland.join("kernel"));
@@ -125,7 +143,7 @@ fn make(flavour: Flavour, userland: &Path, directory: &Path) -> Result<(), Strin
     if flavour == Flavour::SeLinux {
         run(&mut script("label.sh"))?;
     }
-    let disks = disks(&making.path);
+    let disks = disks(&making.path, emulator);
     make_initrd(&making, &root, &kernel, &disks.initrd)?;
     let boot = kernel.join("boot");
     let image = entries(&boot).find(|path| path.to_string_lossy().contains("/vmlinuz-"));
@@ -238,11 +256,6 @@ fn lock(path: &Path) -> Result<File, String> {
     let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
     file.lock().map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(file)
-}
-
-fn version(emulator: &Path) -> String {
-    let output = Command::new(emulator).arg("--version").output().map(|output| output.stdout);
-    String::from_utf8_lossy(&output.unwrap_or_default()).lines().next().unwrap_or_default().to_owned()
 }
 
 fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {

@@ -27,6 +27,7 @@ pub(super) struct Disks {
     pub(super) swap: PathBuf,
     /// Memory and devices of the booted machine.
     pub(super) state: PathBuf,
+    pub(super) emulator: Emulator,
 }
 
 /// What a command inside printed, and its exit code; none when the machine ended or was too slow.
@@ -47,9 +48,32 @@ pub(super) struct Machine {
     commands: u32,
 }
 
-/// The emulator, if it is installed.
-pub(super) fn emulator() -> Option<PathBuf> {
-    find_program("qemu-system-x86_64")
+/// An emulator: its program, and where its firmware lies when it is not installed.
+#[derive(Debug, Clone)]
+pub(super) struct Emulator {
+    pub(super) program: PathBuf,
+    pub(super) firmware: Vec<PathBuf>,
+}
+
+impl Emulator {
+    /// The one unpacked below `root` if it starts here, else the installed one.
+    pub(super) fn find(root: &Path) -> Option<Self> {
+        let unpacked = Self {
+            program: root.join("usr/bin/qemu-system-x86_64"),
+            firmware: ["usr/share/qemu", "usr/share/seabios"].map(|path| root.join(path)).to_vec(),
+        };
+        if !unpacked.version().is_empty() {
+            return Some(unpacked);
+        }
+        find_program("qemu-system-x86_64").map(|program| Self { program, firmware: Vec::new() })
+    }
+
+    /// What it says of its version; nothing when it does not start.
+    pub(super) fn version(&self) -> String {
+        let output = Command::new(&self.program).arg("--version").stdin(Stdio::null()).output();
+        let text = output.map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
+    }
 }
 
 impl Machine {
@@ -92,18 +116,21 @@ impl Machine {
         scratch: &Path,
         is_resumed: bool,
     ) -> Result<Self, String> {
-        let emulator = emulator().ok_or("`qemu-system-x86_64` is not installed")?;
+        let emulator = &disks.emulator.program;
         let (control, console) = (scratch.join("control"), scratch.join("console"));
         // A machine must not outlive us, however we end.
         let mut command = match find_program("setpriv") {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", "KILL", "--"]).arg(&emulator);
+                command.args(["--pdeathsig", "KILL", "--"]).arg(emulator);
                 command
             }
-            None => Command::new(&emulator),
+            None => Command::new(emulator),
         };
         command.args(MACHINE);
+        for directory in &disks.emulator.firmware {
+            command.arg("-L").arg(directory);
+        }
         let writes = if is_resumed { "snapshot=on" } else { "snapshot=off" };
         for (name, path, mode) in [
             ("root", disks.root.as_path(), writes),

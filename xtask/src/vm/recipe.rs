@@ -9,6 +9,13 @@ pub(super) const MIRROR: &str = "http://deb.debian.org/debian";
 /// The package whose newest dependency is the kernel: small, without drivers for real hardware.
 pub(super) const KERNEL: &str = "linux-image-cloud-amd64/bookworm-backports";
 
+/// A newer emulator than the release's own 7.2, which has faults that break the guest's kernel. It is unpacked in the cache, not installed; where it does not start, the installed one is taken.
+pub(super) const EMULATOR: &[&str] = &[
+    "qemu-system-x86/bookworm-backports",
+    "qemu-system-data/bookworm-backports",
+    "seabios/bookworm-backports",
+];
+
 /// What the userland holds beside Debian's essential packages.
 pub(super) const PACKAGES: &[&str] = &[
     "systemd",
@@ -89,13 +96,15 @@ impl Flavour {
 
 /// QEMU's arguments that make the machine itself. A snapshot can be loaded only into the machine it was made of.
 ///
-/// Two processors and two memory nodes, so that a cpuset has something to choose. QEMU 7.2's `cmpxchg16b` loses flags,
-/// which crashes the kernel's allocator: `cx16=off`.
+/// Two processors and two memory nodes, so that a cpuset has something to choose; on one thread of the host: on two the
+/// guest now and then runs a breakpoint that its kernel has taken out of its own code already, and dies of it (the first
+/// quota of a boot patches the scheduler). QEMU 7.2's `cmpxchg16b` loses flags, which crashes the kernel's allocator:
+/// `cx16=off`.
 pub(super) const MACHINE: &[&str] = &[
     "-machine",
     "q35,usb=off",
     "-accel",
-    "tcg,tb-size=512",
+    "tcg,tb-size=512,thread=single",
     "-cpu",
     "max,cx16=off",
     "-m",
@@ -123,7 +132,7 @@ pub(super) const SWAP_SIZE: u64 = 256;
 
 /// The key of the userland: it changes with the packages only.
 pub(super) fn userland_key() -> String {
-    key(&(RELEASE, MIRROR, KERNEL, PACKAGES))
+    key(&(RELEASE, MIRROR, KERNEL, EMULATOR, PACKAGES))
 }
 
 /// The key of a flavour's snapshot: it changes with anything, the emulator's version too.
