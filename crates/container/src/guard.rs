@@ -61,6 +61,11 @@ const SECRETS: &[&str] = &[
     "rancher",
 ];
 
+/// Below them there are certificates that every program of the host reads, and no keys: images mount them read-only for
+/// an organisation's own authorities.
+const PUBLIC: &[&str] =
+    &["/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/pki/ca-trust/extracted", "/etc/pki/tls/certs"];
+
 /// Why a host path is refused, or `None` where it may be mounted.
 ///
 /// A socket is refused whatever its name, since an engine's may be moved or linked to; `socket` is
@@ -84,8 +89,9 @@ pub fn refuse(
         return Some("it holds the host's accounts, keys and services");
     }
     if let Ok(below) = path.strip_prefix("/etc") {
+        let public = PUBLIC.iter().any(|public| path.starts_with(public));
         let first = below.components().next().map(|part| part.as_os_str());
-        if first.is_some_and(|first| SECRETS.iter().any(|secret| first == *secret)) {
+        if !public && first.is_some_and(|first| SECRETS.iter().any(|secret| first == *secret)) {
             return Some("it holds secrets of the host");
         }
         if !read_only {
@@ -126,7 +132,13 @@ mod tests {
             ("/etc/hosts", false, true),
             ("/etc/shadow", true, true),
             ("/etc/ssh/ssh_host_ed25519_key", true, true),
-            ("/etc/ssl/certs", true, true),
+            ("/etc/ssl", true, true),
+            ("/etc/ssl/private", true, true),
+            ("/etc/ssl/certs", true, false),
+            ("/etc/ssl/certs/ca-certificates.crt", true, false),
+            ("/etc/ssl/certs", false, true),
+            ("/etc/ssl/certs-private", true, true),
+            ("/etc/pki/tls/private", true, true),
             ("/proc", true, true),
             ("/proc/1/root", true, true),
             ("/sys/kernel", true, true),

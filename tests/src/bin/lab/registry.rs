@@ -25,13 +25,10 @@ const VARIABLES: [&str; 10] = [
 pub(crate) fn flags() -> Vec<String> {
     let mut flags = vec!["--network".to_owned(), "host".to_owned()];
     let authorities = std::env::var("SSL_CERT_FILE").unwrap_or_else(|_| AUTHORITIES.to_owned());
-    let files =
-        FILES.iter().map(|file| ((*file).to_owned(), *file)).chain([(authorities.clone(), AUTHORITIES)]);
+    let files = FILES.iter().map(|file| ((*file).to_owned(), *file)).chain([(authorities, AUTHORITIES)]);
     for (source, target) in files.filter(|(source, _)| Path::new(source).is_file()) {
         flags.extend(["--volume".to_owned(), format!("{source}:{target}:ro")]);
     }
-    // It is refused below /etc/ssl, where private keys lie, too.
-    flags.extend(["--allow-host-path".to_owned(), authorities]);
     // npm brings authorities of its own and is told of more.
     flags.extend(["--env".to_owned(), format!("NODE_EXTRA_CA_CERTS={AUTHORITIES}")]);
     for name in VARIABLES {
