@@ -52,7 +52,7 @@ pub fn check(bytes: &[u8]) {
                 check_plan(&plan);
                 check_order(&plan);
                 let shown = plan.to_string();
-                assert_eq!(shown.is_empty(), false);
+                assert!(shown.lines().count() >= plan.steps.len());
             }
             Err(refusal) => {
                 assert_eq!(build(&spec, &facts), Err(refusal.clone()));

@@ -57,9 +57,8 @@ fn numbers(text: &str) {
     if let Ok(thousandths) = size::parse_cpus(text) {
         let (digits, divisor) = decimal(text).unwrap_or((0, 0));
         assert!(thousandths > 0 && thousandths < 1_000_000_000);
-        if divisor != 0 {
-            assert_eq!(u128::from(thousandths), digits * 1000 / divisor, "{text}");
-        }
+        let expected = (digits * 1000).checked_div(divisor);
+        assert!(expected.is_none_or(|expected| expected == u128::from(thousandths)), "{text}");
     }
     if let Ok(number) = size::parse_number::<u32>(FLAG, text) {
         assert_eq!(text.trim_start_matches('0').trim_start_matches('-'), number.to_string().trim_start_matches('0'));

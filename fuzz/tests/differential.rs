@@ -37,8 +37,11 @@ struct Answer {
     error: Option<String>,
 }
 
+/// A reason, and the archives that it holds for.
+type Exception = (&'static str, fn(&Seen<'_>) -> bool);
+
 /// Where the others may answer otherwise than we do, although we accept: each with its reason.
-const EXCEPTIONS: &[(&str, fn(&Seen<'_>) -> bool)] = &[
+const EXCEPTIONS: &[Exception] = &[
     (
         "umoci 0.4 forgets the last padding, and the end marker: all three list the same, and every byte is there",
         |seen| {
