@@ -9,11 +9,14 @@ use oci::image::Config;
 use crate::Result;
 use crate::members::Member;
 
-/// The members of an image archive: offset and size of content, or the member that a link means.
+/// Offset and size of a member's content, or the member that a link means.
+pub type Place = std::result::Result<(u64, u64), String>;
+
+/// The members of an image archive.
 ///
 /// # Errors
 /// As `load`.
-pub fn members(file: &File) -> Result<BTreeMap<String, std::result::Result<(u64, u64), String>>> {
+pub fn members(file: &File) -> Result<BTreeMap<String, Place>> {
     let shown = |member| match member {
         Member::Content { offset, size } => Ok((offset, size)),
         Member::Link(target) => Err(target),
