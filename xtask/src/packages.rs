@@ -9,6 +9,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libseccomp-dev", "the oracle that our filter compiler is compared with"),
     ("pkg-config", "finds libseccomp"),
     ("gcc", "links the tests, builds hostile programs for them"),
+    ("g++", "builds libFuzzer"),
+    ("python3", "a tar reader that ours is compared with"),
     ("iproute2", "network namespaces in the stories"),
     ("procps", "processes as an outside program sees them"),
     ("strace", "tests of which system calls are made"),
