@@ -30,10 +30,22 @@ held!(nothing_is_writable, [root, user], |brig| {
     }
 });
 
-held!(only_its_own_part_is_seen, [root, user], |brig| {
+/// Whether a container sees where it is in the host's tree.
+fn sees_more(brig: &Brig, flags: &[&str]) -> bool {
     brig.import_busybox();
-    let seen = brig.shell(&[], "cat /proc/self/cgroup /proc/1/cgroup").success();
-    assert!(!seen.is_empty() && seen.lines().all(|line| line.ends_with(":/")), "{seen}");
+    let seen = brig.shell(flags, "cat /proc/self/cgroup /proc/1/cgroup").success();
+    assert!(!seen.is_empty(), "{flags:?}");
+    seen.lines().any(|line| !line.ends_with(":/"))
+}
+
+held!(only_its_own_part_is_seen, [root, user], |brig| {
+    for flags in [&[][..], &["--privileged"], &["--network", "host"]] {
+        assert!(!sees_more(brig, flags), "{flags:?}");
+    }
+});
+
+control!(the_hosts_namespace, Target::Opened("--cgroupns host"), [root], |brig| {
+    sees_more(brig, &["--cgroupns", "host"])
 });
 
 control!(a_writable_view, Target::Opened("--privileged"), [root], |brig| {
