@@ -77,9 +77,9 @@ control!(through_the_root, Target::Weakened("procfs,mounted"), [root], |brig| {
     moved(&brig.with_seams(), "procfs,mounted")
 });
 
-/// Runs again and again with a mount that belongs beside `/proc`, while its place and a link into `/proc` change their
-/// names: a neighbour who shares the volume would do that. Answers whether the made-up setting was written to.
-fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> bool {
+/// A bundle with a mount that belongs beside `/proc`, in a directory that a neighbour exchanges with a link into it; that
+/// directory, the link and the made-up setting.
+fn beside(brig: &Brig) -> (Bundle, PathBuf, PathBuf, PathBuf) {
     let source = brig.directory().join("source");
     let file = fake(&source);
     let mut bundle = bundle(brig);
@@ -87,6 +87,40 @@ fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> boo
     fs::create_dir(directory.join("ipv4")).unwrap();
     bundle.config["mounts"].as_array_mut().unwrap().push(bind("/shared/ipv4", &source));
     bundle.write();
+    (bundle, directory, link, file)
+}
+
+/// Exchanges them once the place of the mount was looked at; answers whether the made-up setting was written to.
+fn covered(weak: &Brig, weaken: &str) -> bool {
+    let (bundle, directory, link, file) = beside(weak);
+    let mut command = weak.runtime(&["run", "--bundle", at(&bundle), "brig-test-sysctl"]);
+    command.env("BRIG_WEAKEN", weaken);
+    let paused = Paused::at(&mut command, "mount:shared/ipv4", &weak.directory().join("pause"));
+    exchange(&directory, &link);
+    let (code, stdout, stderr) = paused.go();
+    let written = fs::read_to_string(file).unwrap();
+    // Either the kernel's was written, or nothing at all.
+    assert!(written == "7" || code != Some(0) || stdout == "7\n", "{stdout} {stderr}");
+    written == "7"
+}
+
+held!(a_mount_that_would_cover_it, [root], |brig| {
+    assert!(!covered(&brig.with_seams(), ""));
+});
+
+// Should a mount lie there all the same, it is not crossed.
+held!(a_mount_that_covers_it, [root], |brig| {
+    assert!(!covered(&brig.with_seams(), "destination"));
+});
+
+control!(a_mount_that_takes_the_write, Target::Weakened("destination,procfs"), [root], |brig| {
+    covered(&brig.with_seams(), "destination,procfs")
+});
+
+/// Runs again and again with a mount that belongs beside `/proc`, while its place and a link into `/proc` change their
+/// names: a neighbour who shares the volume would do that. Answers whether the made-up setting was written to.
+fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> bool {
+    let (bundle, directory, link, file) = beside(brig);
     let flipper = Flipper::new(&directory, &link);
     let mut ran = 0;
     let (reached, _) = for_a_while(until, || {
