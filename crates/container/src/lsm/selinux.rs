@@ -132,8 +132,18 @@ pub fn look(options: &Options, categories: Option<&str>) -> Selinux {
             return Selinux::Missing(Lack::without_mend(format!("ask the policy for `{process}`: {errno}")));
         }
     };
+    // Asked for, it is tried, and the start fails; a default that cannot be entered would let nothing start.
+    let enforcing = selinux::is_enforcing();
+    if let Some(own) = own.filter(|_| enforcing && *label == LabelOptions::default())
+        && !selinux::may_become(&own, &process).unwrap_or(true)
+    {
+        return Selinux::Missing(Lack::without_mend(format!(
+            "the policy does not let `{own}` start programs as `{process}`: it lacks `process transition` or \
+             `process2 nnp_transition`"
+        )));
+    }
     match selinux::canonical(&files) {
-        Ok(files) => Selinux::Ready { process, files, enforcing: selinux::is_enforcing() },
+        Ok(files) => Selinux::Ready { process, files, enforcing },
         Err(errno) => Selinux::Missing(Lack::without_mend(format!("the policy has no `{files}`: {errno}"))),
     }
 }
