@@ -168,3 +168,27 @@ impl<R: Read> Source<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives so many bytes at a time.
+    struct Slowly<'a>(&'a [u8], usize);
+
+    impl Read for Slowly<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.1.min(buffer.len());
+            self.0.read(&mut buffer[..count])
+        }
+    }
+
+    #[test]
+    fn a_fault_lies_where_it_lies_however_slowly_the_input_comes() {
+        let bytes = [&[0; 700][..], b"x", &[0; 40]].concat();
+        for step in [1, 7, 511, 4096] {
+            let mut source = Source::new(Slowly(&bytes, step), u64::MAX);
+            assert!(matches!(source.drain(), Err(Error::Malformed { offset: 700, .. })), "{step}");
+        }
+    }
+}
