@@ -28,6 +28,8 @@ pub(crate) struct Launched {
     pub pidfd: OwnedFd,
     pub socket: OwnedFd,
     armed: bool,
+    /// It was made by a process that joined, and has from that what cannot be set later.
+    joined: bool,
 }
 
 /// What the process said before it went on.
@@ -97,7 +99,7 @@ pub(crate) fn clone(
             }
             Cloned::Parent { pid, pidfd } => {
                 let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
-                Ok(Launched { pid, pidfd, socket: ours, armed: true })
+                Ok(Launched { pid, pidfd, socket: ours, armed: true, joined: false })
             }
         };
     }
@@ -117,7 +119,7 @@ pub(crate) fn clone(
                 Some(Message::Stage(pid)) => {
                     let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
                     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
-                    Ok(Launched { pid, pidfd, socket: ours, armed: true })
+                    Ok(Launched { pid, pidfd, socket: ours, armed: true, joined: true })
                 }
                 Some(Message::Failed { operation, errno, .. }) => Err(Error::Step {
                     step: "join the namespaces".to_owned(),
@@ -131,7 +133,15 @@ pub(crate) fn clone(
 
 /// Joins what is to be origin, then makes the container's process as a sibling. Never returns.
 fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u64, origin: Origin) -> ! {
-    match join_and_clone(prepared, flags) {
+    // Now, and inherited: once nobody may trace us these files are root's, also for ourselves.
+    let scored = match plan.oom_score_adj {
+        Some(score) => open_process(rustix::process::getpid())
+            .and_then(|process| set_oom_score(process.as_fd(), score))
+            .map_err(|_| Failure { operation: Operation::WriteKernelFile, errno: Errno::ACCESS }),
+        None => Ok(()),
+    };
+    let cloned = scored.and_then(|()| join_and_clone(prepared, flags));
+    match cloned {
         Ok(Cloned::Child) => child::run(plan, prepared, socket, origin),
         Ok(Cloned::Parent { pid, .. }) => {
             message::send(socket, Message::Stage(pid), &[]).ok();
@@ -170,7 +180,7 @@ pub(crate) fn go(plan: &Plan, launched: &Launched, late: Vec<LateMount>) -> Resu
         idmap::write_maps(process.as_fd(), launched.pid, &uid, &gid, &how)?;
     }
     raise_limits(plan, launched.pid)?;
-    if let Some(score) = plan.oom_score_adj {
+    if let (Some(score), false) = (plan.oom_score_adj, launched.joined) {
         set_oom_score(process.as_fd(), score)?;
     }
     let owner = (host_root(&plan.uid_map), host_root(&plan.gid_map));
