@@ -65,3 +65,28 @@ held!(they_are_those_of_the_image_and_of_the_flags, [root], |brig| {
     brig.start("brig-test-running", &running);
     assert_eq!(brig.runtime_ok(&["exec", "brig-test-running", "id", "-G"]), "1000 1234\n");
 });
+
+/// A caller without subordinate ids, who is in groups: the kernel lets no container of theirs change them.
+fn of_a_caller_in_groups(brig: &Brig, words: &[&str]) -> testkit::Outcome {
+    let command = brig.command(words);
+    let user = brig.as_user().unwrap();
+    // `User::command` has none; its last words are the program's own.
+    let own: Vec<_> = command.get_args().skip_while(|word| *word != brig.program()).collect();
+    let mut caller = Command::new("setpriv");
+    caller.arg(format!("--reuid={}", user.uid())).arg(format!("--regid={}", user.gid()));
+    caller.args(["--groups", "4,24", "--inh-caps=-all", "--"]).args(own);
+    for (name, value) in command.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        caller.env(name, value);
+    }
+    testkit::run(caller.current_dir("/"))
+}
+
+held!(groups_that_have_to_stay_are_told, [bare] needs [root(), program("setpriv")], |brig| {
+    brig.import_busybox();
+    let outcome = of_a_caller_in_groups(brig, &["run", "--rm", "busybox", "true"]);
+    assert!(outcome.code == 0 && outcome.stderr.contains("your groups 4, 24 stay in force"), "{outcome}");
+    let refused = of_a_caller_in_groups(brig, &["run", "--rm", "--require-all", "busybox", "true"]);
+    assert!(refused.code != 0 && refused.stderr.contains("your groups 4, 24"), "{refused}");
+    // Who is in none is told of none.
+    assert!(!brig.run(&["run", "--rm", "busybox", "true"]).stderr.contains("your groups"));
+});

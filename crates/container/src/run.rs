@@ -90,7 +90,10 @@ pub fn ownership(etc: &Path) -> Result<(Ownership, IdSource)> {
     let own = Subordinate::for_user(etc, user)?;
     if !own.is_usable() {
         let name = own.name.unwrap_or_else(|| user.to_string());
-        let reason = format!("`{name}` has no subordinate ids, so only one id exists inside");
+        let mut reason = format!("`{name}` has no subordinate ids, so only one id exists inside");
+        if let Some(groups) = kept_groups(group) {
+            reason.push_str(&format!(", and your groups {groups} stay in force there"));
+        }
         let ownership = Ownership::Mapped { uid: Map::single(0, user)?, gid: Map::single(0, group)? };
         return Ok((ownership, IdSource::Single(reason)));
     }
@@ -99,6 +102,15 @@ pub fn ownership(etc: &Path) -> Result<(Ownership, IdSource)> {
         gid: Map::rootless(group, &own.gids, u32::MAX - 1)?,
     };
     Ok((ownership, IdSource::Subordinate { uids: own.uids, gids: own.gids }))
+}
+
+/// The supplementary groups that a container has from its caller, when setgroups(2) is denied to it: user_namespaces(7)
+/// denies it so that nobody gets rid of a group that a mode refuses (CVE-2014-8989).
+fn kept_groups(own: u32) -> Option<String> {
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let others: Vec<String> =
+        groups.iter().map(|group| group.as_raw()).filter(|id| *id != own).map(|id| id.to_string()).collect();
+    (!others.is_empty()).then(|| others.join(", "))
 }
 
 /// Finds the image, makes the container's directories, builds its specification.
