@@ -70,3 +70,45 @@ story!(input_arrives_whole, [root, user], |brig| {
     let mut command = brig.command(&["run", "--rm", "busybox", "wc", "-c"]);
     assert_eq!(testkit::run_with_input(&mut command, b"unasked").success(), "0\n");
 });
+
+// A full disk: the container ran on with nobody to watch it, while its ids and its files were free for others.
+story!(output_that_cannot_be_written_is_told_at_the_end, [root, user], |brig| {
+    brig.import_busybox();
+    // More than a pipe holds.
+    let script = "head -c 300000 /dev/zero; touch /shared/after; exit $0";
+    for (code, expected) in [("0", 125), ("3", 3)] {
+        let shared = brig.directory().join(format!("shared-{code}"));
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+        let volume = format!("{}:/shared", shared.display());
+        let mut command = brig.command(&["run", "--rm", "-v", &volume, "busybox", "sh", "-c", script, code]);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ended = command.stdin(Stdio::null()).stdout(full).output().unwrap();
+        let messages = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(expected), "{messages}");
+        assert!(messages.contains("output of the container is lost"), "{messages}");
+        assert!(shared.join("after").exists(), "the container did not run to its end");
+    }
+});
+
+story!(output_that_does_not_wait_arrives_whole, [root, user], |brig| {
+    brig.import_busybox();
+    let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    let mut command = brig.command(&["run", "--rm", "busybox", "head", "-c", "3000000", "/dev/zero"]);
+    let mut child = command.stdin(Stdio::null()).stdout(std::os::fd::OwnedFd::from(writer)).spawn().unwrap();
+    drop(command);
+    let mut whole = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut whole).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(whole.len(), 3_000_000);
+});
+
+// Of a container in the host's pid namespace processes are left when its first one ends.
+story!(those_who_write_on_do_not_keep_the_command, [root], |brig| {
+    brig.import_busybox();
+    let script = "for i in 1 2 3 4; do yes & done; head -c 1000000 /dev/zero; exit 3";
+    let mut command = brig.command(&["run", "--rm", "--pid=host", "busybox", "sh", "-c", script]);
+    let ended = command.stdin(Stdio::null()).stderr(Stdio::null()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(3));
+});

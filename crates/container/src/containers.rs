@@ -369,7 +369,8 @@ impl<'a> Containers<'a> {
             Err(error) => return Err(error.into()),
         }
         match runtime::Container::load(&self.states, id.as_str()) {
-            Ok(container) => Ok(container.status() != Status::Stopped),
+            // Who creates it would hold the lock.
+            Ok(container) => Ok(!matches!(container.status(), Status::Stopped | Status::Creating)),
             Err(runtime::Error::NoContainer(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -424,7 +425,10 @@ impl<'a> Containers<'a> {
         // Its cgroup and what else the runtime keeps of a process that is gone.
         match runtime::Container::load(&self.states, id.as_str()) {
             Ok(container) => drop(container.delete(true)?),
-            Err(runtime::Error::NoContainer(_)) => {}
+            Err(runtime::Error::NoContainer(_)) => match self.states.remove(id.as_str()) {
+                Ok(()) | Err(runtime::Error::NoContainer(_)) => {}
+                Err(error) => return Err(error.into()),
+            },
             Err(error) => return Err(error.into()),
         }
         self.remove_files(id)?;
@@ -549,6 +553,28 @@ mod tests {
         containers.delete(&containers.find("stays").unwrap(), false).unwrap();
         assert_eq!(containers.ids().unwrap(), std::slice::from_ref(&living.id));
         assert!(containers.find("stays").is_err());
+    }
+
+    #[test]
+    fn a_sweep_finds_what_the_runtime_had_begun() {
+        let base = testkit::TempDir::new();
+        let store = store(base.path());
+        let containers = Containers::open(&store, &base.path().join("run")).unwrap();
+        for begun in [false, true] {
+            let reserved = containers.reserve(None).unwrap();
+            let directory = containers.states().reserve(reserved.id.as_str()).unwrap();
+            if begun {
+                let state = serde_json::json!({
+                    "id": reserved.id.as_str(), "pid": 0, "startTime": 0, "bundle": "/", "created": "",
+                    "owner": 0, "cgroup": null, "spec": { "ociVersion": "1.3.0" },
+                });
+                let (text, volatile) = (state.to_string(), Durability::Volatile);
+                atomic::write(directory.as_fd(), "state.json", text.as_bytes(), 0o600, volatile).unwrap();
+            }
+            let id = kill(reserved);
+            assert_eq!(containers.sweep().unwrap(), 1);
+            assert!(!base.path().join("run/c").join(id.as_str()).exists(), "begun: {begun}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
 
@@ -47,7 +48,8 @@ pub(crate) fn read_named(fd: impl AsFd, path: &Path, limit: u64) -> Result<Vec<u
     }
 }
 
-/// Writes all of `bytes` to `fd`, going on after short writes and signals.
+/// Writes all of `bytes` to `fd`, going on after short writes and signals, and when a descriptor that does not wait
+/// takes bytes again: whoever shares a pipe or a terminal may have set it so.
 ///
 /// # Errors
 /// [`Error::System`]; some bytes may have been written by then.
@@ -61,6 +63,13 @@ pub(crate) fn write_named(fd: impl AsFd, path: &Path, mut bytes: &[u8]) -> Resul
         match rustix::io::write(fd, bytes) {
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut waited = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+                match poll(&mut waited, None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(errno) => return Err(Error::system("wait for", path, errno)),
+                }
+            }
             Err(errno) => return Err(Error::system("write", path, errno)),
         }
     }

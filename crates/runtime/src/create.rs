@@ -153,7 +153,7 @@ pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) 
     let (console_socket, pid_file) = (request.console_socket.clone(), request.pid_file.clone());
     let signals = if detach { None } else { Some(foreground::hold_signals()?) };
     let terminal = request.spec.process.as_ref().is_some_and(|process| process.terminal);
-    let (streams, mut relay) =
+    let (streams, relay) =
         if detach || terminal { (Vec::new(), None) } else { Relay::by_pipes(interactive)? };
     let mut made = make(request, Purpose::Run, streams, report)?;
     let process = launch::open_process(made.launched.pid)?;
@@ -169,11 +169,22 @@ pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) 
         made.launched.release();
         return Ok(Exit(0));
     };
-    if let Some(master) = made.answers.terminal.take().filter(|_| console_socket.is_none()) {
-        relay = Some(Relay::for_master(master, interactive)?);
-    }
-    let (_, pidfd) = made.launched.release();
-    let exit = foreground::wait(pidfd.as_fd(), signals.as_fd(), relay)?;
+    let terminal = made.answers.terminal.take().filter(|_| console_socket.is_none());
+    let relayed = terminal.map(|master| Relay::for_master(master, interactive)).transpose();
+    let waited = relayed.and_then(|terminal| {
+        let (process, relay) = (made.launched.pidfd.as_fd(), terminal.or(relay));
+        foreground::wait(process, signals.as_fd(), relay, &mut report.warnings)
+    });
+    let exit = match waited {
+        Ok(exit) => exit,
+        Err(error) => {
+            // Nobody would watch it, while its ids and its files are given to others.
+            drop(made.launched);
+            undo(root, &id, made.cgroup.as_ref(), Some(&made.saved));
+            return Err(error);
+        }
+    };
+    made.launched.release();
     if !keep {
         report.warnings.extend(crate::lifecycle::tear_down(root, &made.saved)?);
     }
@@ -293,6 +304,11 @@ fn make_in(
     };
     if let Some(Announce(tell)) = request.announce {
         report.warnings.drain(..).for_each(|warning| tell(&warning));
+    }
+    if let Some(cgroup) = made_cgroup {
+        // For whoever cleans up if this process is killed before there is another.
+        saved.cgroup = Some(cgroup.to_saved());
+        saved.write(directory)?;
     }
     let launched = launch::clone(&plan, &mut ready, made_cgroup.as_ref(), Origin::New)?;
     saved.pid = launched.pid.as_raw_nonzero().get();

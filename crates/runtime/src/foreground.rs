@@ -13,18 +13,39 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit(pub u8);
 
+/// In place of success when output was lost: that of an engine's own failure.
+const OUTPUT_LOST: Exit = Exit(125);
+
 /// Blocks every signal of the caller from now on, so that none is lost between clone and wait.
 pub(crate) fn hold_signals() -> Result<OwnedFd> {
     sys::signal::block_all_into_descriptor().map_err(|errno| Error::system("hold", "signals", errno))
 }
 
-/// Waits for the end of the process, and meanwhile relays where there is a relay.
-pub(crate) fn wait(pidfd: BorrowedFd<'_>, signals: BorrowedFd<'_>, mut relay: Option<Relay>) -> Result<Exit> {
+/// Waits for the end of the process, and meanwhile relays where there is a relay. Output that could not be handed on is
+/// no reason to leave the process alone: it is told by a warning, and by an exit code where that would be 0.
+///
+/// # Errors
+/// The process may run still: it is the caller's to end.
+pub(crate) fn wait(
+    pidfd: BorrowedFd<'_>,
+    signals: BorrowedFd<'_>,
+    mut relay: Option<Relay>,
+    warnings: &mut Vec<String>,
+) -> Result<Exit> {
     while !turn(pidfd, signals, relay.as_mut())? {}
+    let mut lost = None;
     if let Some(relay) = &mut relay {
         relay.drain()?;
+        lost = relay.lost();
     }
-    reap(pidfd)
+    let exit = reap(pidfd)?;
+    Ok(match lost {
+        Some(error) => {
+            warnings.push(format!("output of the container is lost: {error}"));
+            if exit.0 == 0 { OUTPUT_LOST } else { exit }
+        }
+        None => exit,
+    })
 }
 
 /// Waits for something to happen and acts upon it; true when the process ended.
@@ -63,7 +84,8 @@ fn forward(pidfd: BorrowedFd<'_>, signals: BorrowedFd<'_>, relay: Option<&Relay>
             // Job control of our own terminal is ours.
             Some(Signal::TTIN | Signal::TTOU | Signal::TSTP | Signal::CONT) => {}
             Some(signal) => match rustix::process::pidfd_send_signal(pidfd, signal) {
-                Ok(()) | Err(Errno::SRCH) => {}
+                // Out of reach of a plain user is a program that became another user.
+                Ok(()) | Err(Errno::SRCH | Errno::PERM) => {}
                 Err(errno) => return Err(Error::system("forward a signal to", "the container", errno)),
             },
             None => {}

@@ -117,14 +117,19 @@ pub fn exec_in(
     if let Some(path) = &request.pid_file {
         create::write_pid_file(path, launched.pid)?;
     }
-    let (_, pidfd) = launched.release();
-    let Some(signals) = signals else { return Ok(Exit(0)) };
+    let Some(signals) = signals else {
+        launched.release();
+        return Ok(Exit(0));
+    };
     // Their ends of the pipes are the process's alone: it may be the last that writes.
     drop(ready);
     if let Some(master) = answers.terminal.take().filter(|_| request.console_socket.is_none()) {
         relay = Some(Relay::for_master(master, request.interactive)?);
     }
-    foreground::wait(pidfd.as_fd(), signals.as_fd(), relay)
+    // After an error the process is ended: nobody watches it.
+    let exit = foreground::wait(launched.pidfd.as_fd(), signals.as_fd(), relay, &mut report.warnings)?;
+    launched.release();
+    Ok(exit)
 }
 
 /// The namespaces of a process that are not our own, the user namespace first.

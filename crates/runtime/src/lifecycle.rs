@@ -155,6 +155,10 @@ impl<'a> Container<'a> {
 
     /// Kills and waits until the first process is gone.
     fn end(&self) -> Result<()> {
+        if self.saved.pid == 0 {
+            // Its creator was killed before there was a process, or with it.
+            return Ok(());
+        }
         let Ok(process) = rustix::process::pidfd_open(state::pid(self.saved.pid)?, PidfdFlags::empty())
         else {
             return Ok(());

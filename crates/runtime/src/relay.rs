@@ -20,6 +20,9 @@ use crate::{Error, Result};
 /// Bytes that one turn of the relay carries in one direction.
 const BLOCK: usize = 32 * 1024;
 
+/// Most bytes that wait in a terminal of the container's, or more.
+const MOST_WAITING: usize = 1 << 20;
+
 /// `^D`: what ends the input of a program that reads from a terminal.
 const END_OF_FILE: u8 = 4;
 
@@ -41,6 +44,8 @@ struct Output {
     /// `None` once nothing comes any more, or nobody wants it.
     from: Option<OwnedFd>,
     to: BorrowedFd<'static>,
+    /// Why nothing can be handed on any more. What comes is thrown away then: the container would wait for ever.
+    lost: Option<Error>,
 }
 
 /// From the caller's standard input to the container.
@@ -153,12 +158,25 @@ impl Relay {
         }
     }
 
-    /// What the container wrote before it ended.
+    /// What the container wrote before it ended, and no more: in the host's pid namespace some of it may live on and
+    /// write without an end.
     pub(crate) fn drain(&mut self) -> Result<()> {
         for output in &mut self.outputs {
-            while output.carry()? {}
+            let Some(from) = &output.from else { continue };
+            let mut left = rustix::pipe::fcntl_getpipe_size(from).unwrap_or(MOST_WAITING);
+            while left > 0 {
+                match output.carry()? {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Why output was lost, if some was.
+    pub(crate) fn lost(&mut self) -> Option<Error> {
+        self.outputs.iter_mut().find_map(|output| output.lost.take())
     }
 }
 
@@ -174,31 +192,36 @@ impl Drop for Relay {
 impl Output {
     fn new(from: OwnedFd, to: BorrowedFd<'static>) -> Result<Self> {
         do_not_wait(&from)?;
-        Ok(Self { from: Some(from), to })
+        Ok(Self { from: Some(from), to, lost: None })
     }
 
-    /// One block; false when there is none now.
-    fn carry(&mut self) -> Result<bool> {
-        let Some(from) = &self.from else { return Ok(false) };
+    /// One block: how many bytes came, 0 when there are none now.
+    fn carry(&mut self) -> Result<usize> {
+        let Some(from) = &self.from else { return Ok(0) };
         let mut block = [0; BLOCK];
         match rustix::io::read(from, &mut block) {
             // All writers are gone, or the last slave of the terminal is closed (EIO).
             Ok(0) | Err(Errno::IO) => {
                 self.from = None;
-                Ok(false)
+                Ok(0)
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
             Err(errno) => Err(Error::system("read", "the container's output", errno)),
+            Ok(count) if self.lost.is_some() => Ok(count),
             Ok(count) => match files::write_all(self.to, &block[..count]) {
-                Ok(()) => Ok(true),
+                Ok(()) => Ok(count),
                 // The caller's terminal is gone: go on without one, the container must not notice.
-                Err(files::Error::System { errno: Errno::IO, .. }) => Ok(true),
+                Err(files::Error::System { errno: Errno::IO, .. }) => Ok(count),
                 // Its reader left: so does the container's, which gets SIGPIPE as in any pipeline.
-                Err(files::Error::System { errno: Errno::PIPE, .. }) => {
+                Err(files::Error::System { errno: Errno::PIPE | Errno::CONNRESET, .. }) => {
                     self.from = None;
-                    Ok(false)
+                    Ok(0)
                 }
-                Err(error) => Err(Error::Files(error)),
+                // A full disk, which the container itself may have filled.
+                Err(error) => {
+                    self.lost = Some(Error::Files(error));
+                    Ok(count)
+                }
             },
         }
     }

@@ -201,14 +201,18 @@ impl Saved {
 
 /// When a process started, field 22 of `/proc/<pid>/stat`; `None` for one that is dead or a zombie.
 pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = crate::facts::read_small(&format!("/proc/{pid}/stat"))?;
+    start_of(&crate::facts::read_small(&format!("/proc/{pid}/stat"))?)
+}
+
+fn start_of(stat: &str) -> Option<u64> {
     // The second field is the program's name in parentheses, with whatever it likes in it.
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split_ascii_whitespace();
-    match fields.next()? {
-        "Z" | "X" | "x" => None,
-        _ => fields.nth(18)?.parse().ok(),
-    }
+    let state = fields.next()?;
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    // A process whose first thread ended is shown as a zombie while its others run on.
+    let ended = matches!(state, "X" | "x") || (state == "Z" && threads < 2);
+    if ended { None } else { fields.nth(1)?.parse().ok() }
 }
 
 /// The pid as the type that calls take.
@@ -251,6 +255,23 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_lives_as_long_as_one_of_its_threads() {
+        let stat = |state: &str, threads: u32| {
+            format!("7 (a) Z 1) {state} 1 7 7 0 -1 4227340 87 0 0 0 0 0 0 0 20 0 {threads} 0 1820900 0 0")
+        };
+        for (state, threads, start) in [
+            ("S", 1, Some(1_820_900)),
+            ("R", 9, Some(1_820_900)),
+            ("Z", 1, None),
+            ("Z", 0, None),
+            ("X", 2, None),
+            ("Z", 2, Some(1_820_900)),
+        ] {
+            assert_eq!(start_of(&stat(state, threads)), start, "{state} {threads}");
+        }
+    }
 
     #[test]
     fn ids_cannot_leave_their_directory() {
