@@ -1,7 +1,5 @@
 //! D5: the name of a plugin, a hook or a profile climbs to a program that is executed.
 
-use std::fs;
-
 use serde_json::json;
 use testkit::{Bundle, Outcome};
 use tests::escape::{Kind, Row, Target};
@@ -18,14 +16,17 @@ pub(crate) const ROW: Row = Row {
     defence: "runtime/src/hooks.rs: a hook is an absolute path; sys/src/program.rs: a name has no `/`",
 };
 
-/// A bundle whose hook of this kind has a path that is relative to wherever the runtime is.
-fn bundle(brig: &Brig, trojans: &Trojans, kind: &str, path: &str) -> Bundle {
-    let mut bundle = brig.bundle("bundle", &["true"]);
+/// A bundle with programs beside it and in it, which paths lead to that are relative to wherever the runtime is.
+fn bundle(brig: &Brig, trojans: &Trojans) -> Bundle {
+    let bundle = brig.bundle("bundle", &["true"]);
     trojans.add(&bundle.path().join("trojan"));
     trojans.add(&brig.directory().join("trojan"));
+    bundle
+}
+
+fn hook(bundle: &mut Bundle, kind: &str, path: &str) {
     bundle.config["hooks"] = json!({kind: [{"path": path}]});
     bundle.write();
-    bundle
 }
 
 const HOOKS: [&str; 6] =
@@ -40,16 +41,16 @@ fn run_there(brig: &Brig, bundle: &Bundle) -> Outcome {
 
 held!(a_hook_is_an_absolute_path, [root, user], |brig| {
     let trojans = Trojans::new(brig.directory());
-    for path in ["../trojan", "trojan", "./trojan", "ps", "", "rootfs/../trojan"] {
+    let mut bundle = bundle(brig, &trojans);
+    for path in ["../trojan", "trojan", ""] {
         for kind in HOOKS {
-            let bundle = bundle(brig, &trojans, kind, path);
+            hook(&mut bundle, kind, path);
             let outcome = run_there(brig, &bundle);
             // The last two are warnings by runtime-spec.
             if !kind.starts_with("post") {
                 assert_ne!(outcome.code, 0, "{kind} `{path}`: {outcome}");
             }
             assert_eq!(trojans.executed(), "", "{kind} `{path}`");
-            fs::remove_dir_all(bundle.path()).unwrap();
         }
     }
 });
@@ -60,7 +61,7 @@ held!(no_name_is_a_program, [root, user], |brig| {
     trojans.add(&brig.directory().join("trojan"));
     let absolute = brig.directory().join("trojan");
     let climb = format!("{}{}", "../".repeat(20), absolute.display());
-    for name in ["../trojan", "./ps", "ps", absolute.to_str().unwrap(), &climb] {
+    for name in ["../trojan", "ps", &climb] {
         for flag in [
             "--network",
             "--userns",
@@ -94,7 +95,8 @@ held!(no_name_is_a_program, [root, user], |brig| {
 
 control!(runc_executes_it, Target::Debian("runc", "1.1.5"), [root], |brig| {
     let trojans = Trojans::new(brig.directory());
-    let bundle = bundle(brig, &trojans, "prestart", "../trojan");
+    let mut bundle = bundle(brig, &trojans);
+    hook(&mut bundle, "prestart", "../trojan");
     let mut command = command_by("runc", brig, &["run", "--bundle", at(&bundle), "brig-test-climb-runc"]);
     drop(testkit::run(command.current_dir(bundle.path())));
     trojans.executed().contains("trojan")

@@ -3,7 +3,9 @@
 //! The person trusts their `PATH` for what they type. What an engine starts by itself, with root's rights or to become
 //! root in a namespace, is another matter: `.`, an empty entry, `/tmp/bin` are in many.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
@@ -20,9 +22,10 @@ pub(crate) const ROW: Row = Row {
 };
 
 /// Where the trojans are, as a `PATH` says it.
-fn searches(trojans: &Trojans) -> [String; 4] {
-    let absolute = trojans.path().display().to_string();
-    [format!("{absolute}:/usr/bin:/bin"), ".:/usr/bin".to_owned(), ":/usr/bin:".to_owned(), absolute]
+fn searches(trojans: &Trojans) -> [String; 2] {
+    let absolute = trojans.path().display();
+    // An empty entry is the working directory, as is a dot.
+    [format!("{absolute}:/usr/bin:/bin"), ":.:../trojans:/usr/bin".to_owned()]
 }
 
 /// Does what starts programs of the host with each `PATH`; answers how many commands succeeded.
@@ -71,7 +74,7 @@ held!(no_directory_of_path_is_searched, [root, user, bare], |brig| {
     let trojans = Trojans::new(brig.directory());
     let succeeded = attack(brig, &trojans);
     assert_eq!(trojans.executed(), "", "of {succeeded} commands");
-    assert!(succeeded >= 40, "{succeeded} commands succeeded");
+    assert!(succeeded >= 20, "{succeeded} commands succeeded");
 });
 
 control!(runc_searches_ps, Target::Debian("runc", "1.1.5"), [root], |brig| {
@@ -94,5 +97,10 @@ control!(podman_searches_newuidmap, Target::Debian("podman", "4.3.1"), [user], |
     let words = ["--root", "podman", "--runroot", "podman-run", "unshare", "true"];
     let mut command = trojans.beside(brig, &searches(&trojans)[0], Path::new("/usr/bin/podman"), &words);
     drop(testkit::run(&mut command));
+    // It leaves a process behind that keeps its namespace.
+    let number = brig.as_user().unwrap().runtime_dir().join("libpod/tmp/pause.pid");
+    if let Ok(pid) = fs::read_to_string(number) {
+        drop(testkit::run(Command::new("kill").args(["-KILL", pid.trim()])));
+    }
     trojans.executed().contains("newuidmap")
 });

@@ -65,7 +65,7 @@ held!(flags_become_no_lines, [root, user], |brig| {
 
 held!(what_an_image_says_becomes_no_lines, [root, user], |brig| {
     let mut imported = 0;
-    for (at, value) in values("/bin").iter().take(6).enumerate() {
+    for (at, value) in values("/bin").iter().take(1).enumerate() {
         for key in ["WorkingDir", "User", "Hostname"] {
             let name = format!("hostile{at}{}", key.to_lowercase());
             let changed = image(brig, &name, key, value);
