@@ -3,11 +3,18 @@
 #![forbid(unsafe_code)]
 
 mod apparmor;
+mod container;
+mod cpu;
+mod devices;
 mod first;
+mod io;
 mod machine;
+mod memory;
 mod modules;
 mod propagation;
+mod scope;
 mod selinux;
+mod tasks;
 mod userns;
 
 pub(crate) use machine::Machine;
