@@ -172,6 +172,16 @@ pub(crate) fn systemd_bus(rootless: bool) -> Result<PathBuf, Failure> {
     Ok(run.join("bus"))
 }
 
+/// The bus of the systemd that makes our scopes: where systemd runs the machine (sd_booted(3)), with cgroup v2 alone,
+/// and can be talked to. Elsewhere cgroups are directories that we make.
+pub(crate) fn scope_bus() -> Option<PathBuf> {
+    if !Path::new("/run/systemd/system").is_dir() || !Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+    {
+        return None;
+    }
+    systemd_bus(!rustix::process::geteuid().is_root()).ok().filter(|socket| socket.exists())
+}
+
 /// A directory (not a link to one) that belongs to us and that nobody else can enter.
 fn is_private_directory(path: &Path) -> bool {
     rustix::fs::lstat(path).is_ok_and(|stat| {

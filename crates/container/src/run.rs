@@ -41,6 +41,8 @@ pub struct Site<'a> {
     pub environment: Vec<(String, String)>,
     /// The host's configuration directory, usually `/etc`.
     pub etc: &'a Path,
+    /// The bus of the systemd that makes the caller's scopes, where there is one.
+    pub bus: Option<PathBuf>,
 }
 
 /// A container that is ready to start.
@@ -377,6 +379,8 @@ impl Ready {
         let writable = rustix::io::fcntl_dupfd_cloexec(&reserved.directory, 3)
             .map_err(|source| Error::System { action: "duplicate", path: reserved.path.clone(), source })?;
         let cache = filter_cache(site, &configured);
+        let mut configured = configured;
+        let bus = site.bus.clone().filter(|_| in_scope(&mut configured.spec, reserved.id.as_str()));
         let request = runtime::Request {
             id: reserved.id.as_str(),
             spec: configured.spec,
@@ -388,7 +392,7 @@ impl Ready {
                 ephemeral: remove,
             }),
             checked_sources: configured.checked_sources,
-            cgroup: runtime::CgroupOptions::for_caller(),
+            cgroup: runtime::CgroupOptions::for_caller(bus),
             default_resources: Some(&configured.default_limits),
             require_defaults: require_all,
             announce: Some(runtime::Announce(warn)),
@@ -453,6 +457,18 @@ fn bundle(directory: &Path) -> String {
     directory.to_string_lossy().into_owned()
 }
 
+/// Whether systemd makes the container's cgroup: not below a directory that the caller named, but in a slice, which is
+/// then written as systemd's driver wants it.
+fn in_scope(spec: &mut oci::runtime::Spec, id: &str) -> bool {
+    let Some(path) = spec.linux.as_mut().and_then(|linux| linux.cgroups_path.as_mut()) else { return true };
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    if parent.contains('/') || !parent.ends_with(".slice") {
+        return false;
+    }
+    *path = format!("{parent}:brig:{id}");
+    true
+}
+
 /// Where compiled filters are kept; none for the default one, which is in the binary, and none where the
 /// directory cannot be made: then the filter is compiled each time.
 fn filter_cache(site: &Site<'_>, configured: &Configured) -> Option<OwnedFd> {
@@ -467,4 +483,27 @@ fn filter_cache(site: &Site<'_>, configured: &Configured) -> Option<OwnedFd> {
         Err(_) => return None,
     }
     rustix::fs::openat(site.store.root(), path, flags, Mode::empty()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_makes_what_no_directory_was_named_for() {
+        for (path, expected, is_in_scope) in [
+            (None, None, true),
+            (Some("/mine/brig-a"), Some("/mine/brig-a"), false),
+            (Some("mine/brig-a"), Some("mine/brig-a"), false),
+            (Some("machine.slice/brig-a"), Some("machine.slice:brig:a"), true),
+            (Some("/machine.slice/brig-a"), Some("/machine.slice/brig-a"), false),
+            (Some("a.slice/b.slice/brig-a"), Some("a.slice/b.slice/brig-a"), false),
+        ] {
+            let linux = oci::runtime::Linux { cgroups_path: path.map(str::to_owned), ..Default::default() };
+            let mut spec = oci::runtime::Spec { linux: Some(linux), ..Default::default() };
+            assert_eq!(in_scope(&mut spec, "a"), is_in_scope, "{path:?}");
+            let written = spec.linux.and_then(|linux| linux.cgroups_path);
+            assert_eq!(written.as_deref(), expected, "{path:?}");
+        }
+    }
 }

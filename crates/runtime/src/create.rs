@@ -35,14 +35,14 @@ pub struct CgroupOptions {
 }
 
 impl CgroupOptions {
-    /// The file system driver, for the caller as he is.
-    pub fn for_caller() -> Self {
+    /// For the caller as he is: scopes of the systemd with that bus, or directories of our own.
+    pub fn for_caller(bus: Option<PathBuf>) -> Self {
         Self {
-            driver: Driver::Filesystem,
+            driver: if bus.is_some() { Driver::Systemd } else { Driver::Filesystem },
             rootless: !rustix::process::geteuid().is_root(),
             hierarchies: Hierarchies::Needed,
             controllers: Controllers::NONE,
-            bus: None,
+            bus,
         }
     }
 }
@@ -260,6 +260,21 @@ fn make_in(
         let bundle = request.layers.is_none();
         if views.is_empty() && bundle { facts::caller_views(&layout) } else { views }
     };
+    let mut saved = Saved {
+        id: request.id.to_owned(),
+        pid: 0,
+        start_time: 0,
+        bundle: request.bundle.to_owned(),
+        created: state::now(),
+        owner: rustix::process::geteuid().as_raw(),
+        cgroup: None,
+        spec: spec.clone(),
+    };
+    if let Some(cgroup) = made_cgroup {
+        // For whoever cleans up if this process is killed before there is another.
+        saved.cgroup = Some(cgroup.to_saved());
+        saved.write(directory)?;
+    }
     let mut facts = facts::read(request.bundle, views, true);
     facts.no_pivot = request.no_pivot;
     facts.keep_keyring = request.keep_keyring;
@@ -292,23 +307,8 @@ fn make_in(
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
     prepare_hooks(spec, &mut ready)?;
-    let mut saved = Saved {
-        id: request.id.to_owned(),
-        pid: 0,
-        start_time: 0,
-        bundle: request.bundle.to_owned(),
-        created: state::now(),
-        owner: rustix::process::geteuid().as_raw(),
-        cgroup: None,
-        spec: spec.clone(),
-    };
     if let Some(Announce(tell)) = request.announce {
         report.warnings.drain(..).for_each(|warning| tell(&warning));
-    }
-    if let Some(cgroup) = made_cgroup {
-        // For whoever cleans up if this process is killed before there is another.
-        saved.cgroup = Some(cgroup.to_saved());
-        saved.write(directory)?;
     }
     let launched = launch::clone(&plan, &mut ready, made_cgroup.as_ref(), Origin::New)?;
     saved.pid = launched.pid.as_raw_nonzero().get();
@@ -367,7 +367,14 @@ fn make_cgroup(
     };
     let mut asked = allow::with_device_policy(&request.spec);
     legacy::drop_unlimited_pids(&request.spec, &mut asked);
-    let (cgroup, warnings) = Cgroup::create(layout, &wanted, &asked)?;
+    let (cgroup, warnings) = match Cgroup::create(layout, &wanted, &asked) {
+        // An engine takes systemd where it finds it; nobody insisted on it. What was asked for is refused below.
+        Err(error @ cgroup::Error::Systemd { .. }) if request.default_resources.is_some() => {
+            report.warnings.push(format!("{error}: the container has no limits"));
+            Cgroup::create(layout, &cgroup::Request { driver: Driver::None, ..wanted }, &asked)?
+        }
+        result => result?,
+    };
     report.warnings.extend(warnings.iter().map(ToString::to_string));
     let mut defaults = defaults;
     if cgroup.driver() == Driver::None && !request.require_defaults {

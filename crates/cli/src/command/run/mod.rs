@@ -42,6 +42,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         binary: binary.as_fd(),
         environment: environment(),
         etc: Path::new(site::ETC),
+        bus: crate::global::scope_bus(),
     };
     if flags.dry_run {
         let preview = container::preview(&site, &image, &options, ids).map_err(failure)?;
