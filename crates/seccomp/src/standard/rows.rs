@@ -461,6 +461,14 @@ pub(super) const ROWS: &[Row] = &[
     // and the console's selection. Lower 32 bits: the kernel ignores the rest (CVE-2019-7303).
     refuse_when(&["ioctl"], EPERM, &[When::Is(1, 0x5412)]),
     refuse_when(&["ioctl"], EPERM, &[When::Is(1, 0x541c)]),
+    // pppd. TIOCSETD loads a line discipline of the kernel's for whoever has a terminal (CVE-2017-2636,
+    // CVE-2020-14416, CVE-2023-6546).
+    Row {
+        calls: &["ioctl"],
+        open: Open::To(capability::NET_ADMIN, &[]),
+        closed: EPERM,
+        when: &[When::Is(1, 0x5423)],
+    },
     allow_when(&["ioctl"], &[When::Otherwise(1)]),
     // libc, sshd, runtimes: names, death signals, no_new_privs; not PR_SET_MM, which forges what
     // /proc shows of a process.

@@ -190,6 +190,7 @@ pub(super) const ROWS: &[Row] = &[
     // As in the standard profile.
     refuse_when(&["ioctl"], EPERM, &[When::Is(1, 0x5412)]),
     refuse_when(&["ioctl"], EPERM, &[When::Is(1, 0x541c)]),
+    refuse_when(&["ioctl"], EPERM, &[When::Is(1, 0x5423)]),
     allow_when(&["ioctl"], &[When::Otherwise(1)]),
     refuse_when(&["prctl"], EPERM, &[When::Is(0, 35)]),
     allow_when(&["prctl"], &[When::Otherwise(0)]),
