@@ -84,6 +84,8 @@ pub struct Reserved {
     _alive: Lock,
 }
 
+/// Name of the run-time directory with the runtime's records.
+const STATES: &str = "c";
 /// Name of the run-time directory with what the engine makes for `/etc`.
 const ETC: &str = "etc";
 
@@ -124,7 +126,7 @@ impl<'a> Containers<'a> {
             containers: directory(store.root(), "containers")?,
             names: directory(store.root(), "names")?,
             alive: directory(run.as_fd(), "alive")?,
-            states: StateRoot::open(&runroot.join("c"))?,
+            states: StateRoot::open(&runroot.join(STATES))?,
             runroot: run,
             run_path: runroot.to_owned(),
         })
@@ -425,12 +427,11 @@ impl<'a> Containers<'a> {
         // Its cgroup and what else the runtime keeps of a process that is gone.
         match runtime::Container::load(&self.states, id.as_str()) {
             Ok(container) => drop(container.delete(true)?),
-            Err(runtime::Error::NoContainer(_)) => match self.states.remove(id.as_str()) {
-                Ok(()) | Err(runtime::Error::NoContainer(_)) => {}
-                Err(error) => return Err(error.into()),
-            },
+            Err(runtime::Error::NoContainer(_)) => {}
             Err(error) => return Err(error.into()),
         }
+        // Half-written files, or a directory without any.
+        files::remove_tree(self.runtime_directory(STATES)?, id.as_str())?;
         self.remove_files(id)?;
         self.forget(id)
     }
@@ -571,6 +572,9 @@ mod tests {
                 let (text, volatile) = (state.to_string(), Durability::Volatile);
                 atomic::write(directory.as_fd(), "state.json", text.as_bytes(), 0o600, volatile).unwrap();
             }
+            // Killed in the middle of an atomic write.
+            std::fs::write(base.path().join("run/c").join(reserved.id.as_str()).join(".brig-part-0"), "")
+                .unwrap();
             let id = kill(reserved);
             assert_eq!(containers.sweep().unwrap(), 1);
             assert!(!base.path().join("run/c").join(id.as_str()).exists(), "begun: {begun}");

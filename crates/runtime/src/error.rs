@@ -31,7 +31,7 @@ pub enum Error {
         failure: Failure,
     },
     /// The program was not found in the container's root.
-    #[error("`{program}`: {}", not_executable(program, *errno))]
+    #[error("`{}`: {}", program.escape_debug(), not_executable(program, *errno))]
     Program {
         /// `argv[0]`.
         program: String,
@@ -222,6 +222,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_cannot_write_lines_of_its_own() {
+        let program = "x\nwarning: forged \u{1b}[2J".to_owned();
+        let text = Error::Program { program, errno: Errno::NOENT }.to_string();
+        assert!(!text.contains(['\n', '\u{1b}']), "{text}");
+    }
 
     #[test]
     fn engines_find_their_words() {
