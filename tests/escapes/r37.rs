@@ -98,3 +98,12 @@ control!(podman_reads_them_whole, Target::Debian("podman", "4.3.1"), [root], |br
     println!("{small} KiB, then {large} KiB: {outcome}");
     large > small + MOST
 });
+
+control!(without_the_limit, Target::Weakened("engine-file-limit"), [root], |brig| {
+    let weak = brig.with_seams();
+    attack::image(&weak, "giant", &[], |root| giant(root, "etc/passwd", 96 << 20));
+    let mut command = weak.command(&["run", "--rm", "-u", "user", "giant", "id", "-u"]);
+    let (_, limited) = peak(&command);
+    let (_, whole) = peak(command.env("BRIG_WEAKEN", "engine-file-limit"));
+    limited < MOST && whole > MOST
+});

@@ -61,3 +61,37 @@ control!(a_shared_file_mixes_them, Target::Opened("one file for all, by `-v`"), 
     let volume = format!("{}:/mine", shared.display());
     !mixed(&start_together(brig, &["-v", &volume])).is_empty()
 });
+
+/// Whether a second container takes the name of one that runs.
+fn takes_the_name(brig: &Brig, weaken: &str) -> bool {
+    brig.import_busybox();
+    let shared = brig.directory().join("shared");
+    std::fs::create_dir_all(&shared).unwrap();
+    let volume = format!("{}:/shared", shared.display());
+    let run = |script: &str| {
+        let ids = ["--userns=host", "--name", "brig-test-one"];
+        let words = [&["run", "--rm"], &ids[..], &["-v", &volume, "busybox", "sh", "-c", script]].concat();
+        let mut command = brig.command(&words);
+        command.env("BRIG_WEAKEN", weaken);
+        testkit::run(&mut command)
+    };
+    std::thread::scope(|scope| {
+        // Waits for the second one, and tells that it is there.
+        let first = scope.spawn(|| run("touch /shared/first; until [ -e /shared/end ]; do sleep 0.02; done"));
+        while !shared.join("first").exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let second = run("true");
+        std::fs::write(shared.join("end"), "").unwrap();
+        drop(first.join().unwrap());
+        second.code == 0
+    })
+}
+
+held!(a_name_that_is_taken_stays_so, [root], |brig| {
+    assert!(!takes_the_name(brig, ""));
+});
+
+control!(without_the_lock, Target::Weakened("engine-lock"), [root], |brig| {
+    takes_the_name(&brig.with_seams(), "engine-lock")
+});
