@@ -177,15 +177,23 @@ fn find(site: &Site<'_>, text: &str) -> Result<Image> {
         }
         _ => site.store.find(text)?,
     };
-    let (platform, configuration) = (Platform::host(), &found.configuration);
-    if configuration.architecture != platform.architecture || configuration.os != platform.os {
-        return Err(Error::Image {
-            field: "architecture",
-            value: format!("{}/{}", configuration.os, configuration.architecture),
-            reason: format!("this machine is {}/{}", platform.os, platform.architecture),
-        });
-    }
+    let configuration = &found.configuration;
+    check_platform(&configuration.os, &configuration.architecture)?;
     Ok(found)
+}
+
+/// Whether programs of this system and architecture, as an image calls them, run here.
+fn check_platform(os: &str, architecture: &str) -> Result<()> {
+    let host = Platform::host();
+    if os == host.os && architecture == host.architecture {
+        return Ok(());
+    }
+    Err(Error::Image {
+        field: "architecture",
+        // The image's own text, which writes no line of the message.
+        value: format!("{os}/{architecture}").escape_debug().to_string(),
+        reason: format!("this machine is {}/{}", host.os, host.architecture),
+    })
 }
 
 fn make(
@@ -488,6 +496,14 @@ fn filter_cache(site: &Site<'_>, configured: &Configured) -> Option<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_platform_cannot_write_lines_of_its_own() {
+        let text = check_platform("linux", "amd64\nwarning: forged").unwrap_err().to_string();
+        assert!(text.contains("forged") && !text.contains('\n'), "{text}");
+        let host = Platform::host();
+        assert!(check_platform(&host.os, &host.architecture).is_ok());
+    }
 
     #[test]
     fn systemd_makes_what_no_directory_was_named_for() {
