@@ -112,3 +112,13 @@ story!(those_who_write_on_do_not_keep_the_command, [root], |brig| {
     let ended = command.stdin(Stdio::null()).stderr(Stdio::null()).output().unwrap();
     assert_eq!(ended.status.code(), Some(3));
 });
+
+// `--userns=host`: root inside owns the host's device nodes.
+story!(the_null_device_of_the_host_cannot_be_changed, [root], |brig| {
+    brig.import_busybox();
+    // The mode that it has: nothing changes where it works.
+    let script = "for fd in 0 1 2; do chmod 666 /proc/self/fd/$fd && exit 1; done; echo x; cat; exit 7";
+    let mut command = brig.command(&["run", "--rm", "--userns=host", "busybox", "sh", "-c", script]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert_eq!(command.status().unwrap().code(), Some(7));
+});

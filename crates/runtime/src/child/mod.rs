@@ -362,9 +362,39 @@ pub fn hide_from_ptrace() -> Outcome {
 }
 
 fn no_input() -> Outcome {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let null = rustix::fs::open(c"/dev/null", flags, Mode::empty()).during(Operation::OpenSource)?;
-    sys::exec::replace_stream(null.as_fd(), 0).during(Operation::TakeTerminal)
+    let null = open_null(OFlags::RDONLY).during(Operation::OpenSource)?;
+    sys::exec::replace_stream(null.as_fd(), 0).during(Operation::TakeTerminal)?;
+    for (stream, number) in [(rustix::stdio::stdout(), 1), (rustix::stdio::stderr(), 2)] {
+        let is_null = rustix::fs::fstat(stream).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+                && stat.st_rdev == rustix::fs::makedev(1, 3)
+        });
+        if is_null {
+            let null = open_null(OFlags::WRONLY).during(Operation::OpenSource)?;
+            sys::exec::replace_stream(null.as_fd(), number).during(Operation::TakeTerminal)?;
+        }
+    }
+    Ok(())
+}
+
+/// The host's `/dev/null` through a read-only mount of its own: where root inside is root outside he could change the
+/// mode and the owner of the host's. Who may not make the mount does not own the file either.
+fn open_null(access: OFlags) -> Result<OwnedFd, Errno> {
+    use rustix::mount::OpenTreeFlags;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let read_only = sys::mount::Attributes::new(attribute::RDONLY, 0);
+    let mount = rustix::mount::open_tree(CWD, c"/dev/null", flags).and_then(|mount| {
+        sys::mount::set_attributes(mount.as_fd(), c"", sys::mount::Reach::One, &read_only)?;
+        Ok(mount)
+    });
+    let flags = access | OFlags::CLOEXEC;
+    let Ok(mount) = mount else { return rustix::fs::open(c"/dev/null", flags, Mode::empty()) };
+    let mut path = [0; 32];
+    let number = std::os::fd::AsRawFd::as_raw_fd(&mount).unsigned_abs();
+    match format_path(b"/proc/self/fd/", number, b"", &mut path) {
+        Ok(path) => rustix::fs::open(path, flags, Mode::empty()),
+        Err(failure) => Err(failure.errno),
+    }
 }
 
 /// A mask as the set that sched_setaffinity(2) takes.
