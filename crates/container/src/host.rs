@@ -284,7 +284,8 @@ mod tests {
     #[test]
     fn sockets_are_told_whatever_their_name() {
         let directory = testkit::TempDir::new();
-        for path in ["engine", "user/podman/podman.sock", "session/bus", "plain/service", "file/docker.sock"] {
+        for path in ["engine", "user/podman/podman.sock", "session/bus", "plain/service", "file/docker.sock"]
+        {
             std::fs::create_dir_all(directory.join(path).parent().unwrap()).unwrap();
         }
         std::fs::write(directory.join("file/docker.sock"), "").unwrap();
