@@ -35,7 +35,10 @@ pub(crate) fn when() -> String {
             Command::new(program).arg(argument).output().map(|output| output.stdout).unwrap_or_default();
         String::from_utf8_lossy(&output).trim().to_owned()
     };
-    format!("{}, Linux {}", word("date", "+%Y-%m-%d"), word("uname", "-r"))
+    let release = word("uname", "-r");
+    // What follows names one machine's build of the kernel.
+    let version = release.split('-').next().unwrap_or_default();
+    format!("{}, Linux {version}", word("date", "+%Y-%m-%d"))
 }
 
 #[cfg(test)]
