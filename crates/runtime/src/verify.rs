@@ -184,6 +184,11 @@ fn namespace_inode(process: &OwnedFd, name: &str) -> Result<u64, Gone> {
 }
 
 /// `/proc/sys` read-only, and no mount of the host left: the root's parent is not shown inside.
+/// A path as `mountinfo` shows it (proc_pid_mountinfo(5)).
+fn escape(path: &str) -> String {
+    path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
+}
+
 fn compare_mounts(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
     let mounts = read(process, "mountinfo")?;
     let options_at = |point: &str| {
@@ -199,7 +204,7 @@ fn compare_mounts(plan: &Plan, process: &OwnedFd) -> Result<(), Gone> {
             Step::NosuidRoot => ("/".to_owned(), "nosuid", "the nosuid root"),
             _ => continue,
         };
-        if let Some(options) = options_at(&path) {
+        if let Some(options) = options_at(&escape(&path)) {
             let is_set = options.split(',').any(|option| option == wanted);
             require(what, is_set, &format!("{path} {wanted}"), Some(format!("{path} {options}")))?;
         }
@@ -240,4 +245,23 @@ fn read(process: &OwnedFd, name: &str) -> Result<String, Gone> {
 
 fn field<'t>(status: &'t str, name: &str) -> Option<&'t str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    // A read-only path with a space was never found in mountinfo, and so never compared.
+    #[test]
+    fn paths_are_escaped_as_the_kernel_does() {
+        for (path, shown) in [
+            ("/plain", "/plain"),
+            ("/a b", "/a\\040b"),
+            ("/a\\b", "/a\\134b"),
+            ("/\t\n", "/\\011\\012"),
+            ("/é", "/é"),
+        ] {
+            assert_eq!(escape(path), shown);
+        }
+    }
 }
