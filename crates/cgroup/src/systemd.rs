@@ -103,6 +103,27 @@ impl Cgroup {
         }
     }
 
+    /// Whether systemd made the cgroup, as a scope.
+    #[must_use]
+    pub const fn is_scope(&self) -> bool {
+        self.unit.is_some()
+    }
+
+    /// Has systemd move a process into the scope, for a caller who may not: one in a login session, whose processes the kernel
+    /// lets nobody but root move to the cgroups of the user's own systemd.
+    ///
+    /// # Errors
+    /// [`Error::Systemd`].
+    pub fn attach(&self, pid: i32) -> Result<()> {
+        let (Some(unit), Some(bus)) = (&self.unit, &self.bus) else { return Ok(()) };
+        let refuse = || Error::Systemd {
+            operation: "AttachProcessesToUnit",
+            unit: unit.clone(),
+            reason: "there is no process to move".to_owned(),
+        };
+        attach(Path::new(bus), unit, u32::try_from(pid).map_err(|_| refuse())?)
+    }
+
     /// Stops the scope and forgets its failure, if it failed.
     pub(crate) fn stop_unit(&self) -> Result<()> {
         match (&self.unit, &self.bus) {
@@ -113,7 +134,7 @@ impl Cgroup {
 }
 
 #[cfg(feature = "systemd")]
-use bus::{set, start, stop};
+use bus::{attach, set, start, stop};
 
 #[cfg(not(feature = "systemd"))]
 mod absent {
@@ -122,6 +143,10 @@ mod absent {
     fn absent(operation: &'static str, unit: &str) -> Error {
         let reason = "this program was built without the feature `systemd`".to_owned();
         Error::Systemd { operation, unit: unit.to_owned(), reason }
+    }
+
+    pub(super) fn attach(_: &Path, unit: &str, _: u32) -> Result<()> {
+        Err(absent("AttachProcessesToUnit", unit))
     }
 
     pub(super) fn start(_: &Path, unit: &str, _: &[Property]) -> Result<String> {
@@ -137,7 +162,7 @@ mod absent {
     }
 }
 #[cfg(not(feature = "systemd"))]
-use absent::{set, start, stop};
+use absent::{attach, set, start, stop};
 
 /// Entrances for the fuzz targets.
 #[cfg(all(feature = "fuzzing", feature = "systemd"))]

@@ -105,7 +105,12 @@ pub(crate) fn clone(
     }
     // Joining is done in a process of its own, so that this one stays where it is; it makes the container's
     // process as this one's child.
-    match clone3(0, into).map_err(failed)? {
+    // Whoever joins a scope of the user's systemd from a login session may not enter it: systemd moves them then.
+    let (staged, outside) = match clone3(0, into) {
+        Err(Errno::ACCESS | Errno::PERM) if cgroup.is_some_and(Cgroup::is_scope) => (clone3(0, None), true),
+        staged => (staged, false),
+    };
+    match staged.map_err(failed)? {
         Cloned::Child => {
             drop(ours);
             stage(plan, &mut ready.prepared, theirs.as_fd(), flags, origin)
@@ -119,7 +124,11 @@ pub(crate) fn clone(
                 Some(Message::Stage(pid)) => {
                     let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
                     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
-                    Ok(Launched { pid, pidfd, socket: ours, armed: true, joined: true })
+                    let launched = Launched { pid, pidfd, socket: ours, armed: true, joined: true };
+                    if let Some(cgroup) = cgroup.filter(|_| outside) {
+                        attach(cgroup, &launched)?;
+                    }
+                    Ok(launched)
                 }
                 Some(Message::Failed { operation, errno, .. }) => Err(Error::Step {
                     step: "join the namespaces".to_owned(),
@@ -129,6 +138,17 @@ pub(crate) fn clone(
             }
         }
     }
+}
+
+/// Has a process that waits for [`go`] moved into its cgroup, and makes sure that it is there: it does not run without the
+/// container's limits.
+fn attach(cgroup: &Cgroup, launched: &Launched) -> Result<()> {
+    let pid = launched.pid.as_raw_nonzero().get();
+    cgroup.attach(pid)?;
+    let shown = crate::facts::read_small(&format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let mut own = shown.lines().filter_map(|line| line.strip_prefix("0::"));
+    let is_there = own.any(|own| own != "/" && cgroup.paths().any(|(_, path)| path.ends_with(own)));
+    if is_there { Ok(()) } else { Err(Error::system("join", "the container's cgroup", Errno::ACCESS)) }
 }
 
 /// Joins what is to be origin, then makes the container's process as a sibling. Never returns.

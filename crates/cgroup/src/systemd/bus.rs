@@ -41,6 +41,19 @@ pub(super) fn set(socket: &Path, unit: &str, properties: &[Property]) -> Result<
     call.accepted(&reply).map(drop)
 }
 
+/// Moves a process of the caller's user into a scope. A user's systemd asks the system's where it may not do it itself: the
+/// process may come from a login session, which has no cgroup in common with the scope that the user may write to.
+pub(super) fn attach(socket: &Path, unit: &str, pid: u32) -> Result<()> {
+    let mut call = Call::open(socket, "AttachProcessesToUnit", unit)?;
+    let reply = call.manager("AttachProcessesToUnit", "ssau", |body| {
+        body.text(unit);
+        // The scope's own cgroup.
+        body.text("");
+        body.array(4, |array| array.word(pid));
+    })?;
+    call.accepted(&reply).map(drop)
+}
+
 /// Stops a scope, waits until it is gone, and forgets its failure. One that is gone already is no error.
 pub(super) fn stop(socket: &Path, unit: &str) -> Result<()> {
     let mut call = Call::open(socket, "StopUnit", unit)?;
