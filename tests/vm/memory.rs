@@ -71,7 +71,8 @@ vm_test!(reservation_and_high, [plain, apparmor], [root, user], |machine| {
     assert_eq!(container.count("memory.events", "oom_kill"), 0);
 });
 
-vm_test!(flags_of_run_are_enforced, [plain, apparmor, selinux], [root, user], |machine| {
+// Not beside SELinux: the policy of the tests' machine lets no container read cgroups, and no user reach the bus.
+vm_test!(flags_of_run_are_enforced, [plain, apparmor], [root, user], |machine| {
     machine.import_busybox();
     let limited = ["-m", "48m", "--memory-swap", "48m", "--pids-limit", "64", "--cpus", "0.5"];
     let seen = machine
