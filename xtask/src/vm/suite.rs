@@ -104,7 +104,18 @@ pub(super) fn run(image: &Image, build: &Path, tests: &[Test]) -> Counts {
     counts.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Runs a test in a fresh machine. An emulated machine that gives no answer at all is tried once more, aloud; a test that
+/// failed is not.
 fn run_one(image: &Image, build: &Path, test: &Test) -> Answer {
+    let answer = run_once(image, build, test);
+    if answer.code.is_some() {
+        return answer;
+    }
+    println!("again {}: the machine gave no answer", test.name);
+    run_once(image, build, test)
+}
+
+fn run_once(image: &Image, build: &Path, test: &Test) -> Answer {
     let scratch = TempDir::new();
     match Machine::resume(test.flavour, &image.disks, build, scratch.path()) {
         Ok(mut machine) => machine.run(&test.person, TEST_LIMIT, &format!("{TEST_COMMAND} {}", test.name)),
