@@ -11,7 +11,7 @@ const MAX_NODES: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttributeError {
     /// No such value.
-    #[error("unknown {what} `{value}`")]
+    #[error("unknown {what} `{}`", value.escape_debug())]
     Unknown {
         /// Field of the spec.
         what: &'static str,
@@ -31,10 +31,10 @@ pub enum AttributeError {
         high: i64,
     },
     /// The same limit twice.
-    #[error("the resource limit `{0}` is given twice")]
+    #[error("the resource limit `{}` is given twice", .0.escape_debug())]
     DuplicateLimit(String),
     /// Soft above hard.
-    #[error("the resource limit `{0}` has a soft limit above its hard limit")]
+    #[error("the resource limit `{}` has a soft limit above its hard limit", .0.escape_debug())]
     SoftAboveHard(String),
 }
 

@@ -69,7 +69,7 @@ fn check_version(version: &str) -> Result<(), Refusal> {
     let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok());
     match (number(parts.next()), number(parts.next()), parts.next()) {
         (Some(1), Some(_), Some(patch)) if is_patch(patch) => Ok(()),
-        _ => Err(Refusal::Version(version.escape_default().to_string())),
+        _ => Err(Refusal::Version(version.to_owned())),
     }
 }
 
@@ -172,7 +172,7 @@ fn start(plan: &mut Plan, linux: &Linux, process: &Process, facts: &Facts) -> Re
         let mut lines = String::new();
         for (clock, offset) in &linux.time_offsets {
             if clock != "monotonic" && clock != "boottime" {
-                return Err(Refusal::Clock(clock.escape_default().to_string()));
+                return Err(Refusal::Clock(clock.clone()));
             }
             lines.push_str(&format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
         }
@@ -188,7 +188,7 @@ fn start(plan: &mut Plan, linux: &Linux, process: &Process, facts: &Facts) -> Re
         Some("private" | "rprivate") => MS_PRIVATE,
         // The root mount is changed at the end; until then the host must not see what we do.
         Some("shared" | "rshared" | "unbindable" | "runbindable") => MS_SLAVE,
-        Some(other) => return Err(Refusal::Propagation(other.escape_default().to_string())),
+        Some(other) => return Err(Refusal::Propagation(other.to_owned())),
     };
     plan.steps.push(Step::Propagation(propagation));
     Ok(())

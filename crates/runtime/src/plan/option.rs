@@ -46,7 +46,7 @@ pub struct Parameter {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// It contains a NUL byte.
-    #[error("the mount option `{0}` contains a NUL byte")]
+    #[error("the mount option `{}` contains a NUL byte", .0.escape_debug())]
     Nul(String),
     /// The list is too long.
     #[error("more than {MAX_OPTIONS} mount options")]
@@ -108,7 +108,7 @@ impl Options {
 impl Parameter {
     /// A parameter for the file system.
     pub fn new(key: &str, value: Option<&str>) -> Result<Self, OptionError> {
-        let string = |text: &str| CString::new(text).map_err(|_| OptionError::Nul(text.replace('\0', "\\0")));
+        let string = |text: &str| CString::new(text).map_err(|_| OptionError::Nul(text.to_owned()));
         Ok(Self { key: string(key)?, value: value.map(string).transpose()? })
     }
 }

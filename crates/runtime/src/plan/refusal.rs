@@ -12,7 +12,7 @@ use super::sysctl::SysctlError;
 #[non_exhaustive]
 pub enum Refusal {
     /// The version is not one we implement.
-    #[error("`ociVersion` is `{0}`; this runtime implements 1.0.0 to 1.3.x")]
+    #[error("`ociVersion` is `{}`; this runtime implements 1.0.0 to 1.3.x", .0.escape_debug())]
     Version(String),
     /// A field that must be there is not.
     #[error("the spec has no `{0}`")]
@@ -21,7 +21,7 @@ pub enum Refusal {
     #[error("the spec asks for `{0}`, which this runtime does not support")]
     Unsupported(&'static str),
     /// A path that cannot be used.
-    #[error("the {what} `{path}` cannot be used: {error}")]
+    #[error("the {what} `{}` cannot be used: {error}", path.escape_debug())]
     Path {
         /// Kind of path.
         what: &'static str,
@@ -31,7 +31,7 @@ pub enum Refusal {
         error: PathError,
     },
     /// A path that must be absolute is not.
-    #[error("the {what} path `{path}` is not absolute")]
+    #[error("the {what} path `{}` is not absolute", path.escape_debug())]
     RelativePath {
         /// Kind of path.
         what: &'static str,
@@ -74,7 +74,7 @@ pub enum Refusal {
         id: u32,
     },
     /// An option of a mount.
-    #[error("mount at `{destination}`: {error}")]
+    #[error("mount at `{}`: {error}", destination.escape_debug())]
     MountOption {
         /// Where.
         destination: String,
@@ -85,25 +85,25 @@ pub enum Refusal {
     #[error("a mount on `/` would hide the root file system")]
     MountOnRoot,
     /// A mount that could stand in for what the engine itself writes.
-    #[error("a mount at `{0}` could replace a file that the engine writes: it is refused")]
+    #[error("a mount at `{}` could replace a file that the engine writes: it is refused", .0.escape_debug())]
     MountInProc(String),
     /// A bind mount of nothing.
-    #[error("the bind mount at `{0}` has no source")]
+    #[error("the bind mount at `{}` has no source", .0.escape_debug())]
     NoSource(String),
     /// `tmpcopyup` elsewhere.
-    #[error("`tmpcopyup` at `{0}`: it is for tmpfs only")]
+    #[error("`tmpcopyup` at `{}`: it is for tmpfs only", .0.escape_debug())]
     CopyUp(String),
     /// Only one of the two maps.
-    #[error("the mount at `{0}` has only one of `uidMappings` and `gidMappings`")]
+    #[error("the mount at `{}` has only one of `uidMappings` and `gidMappings`", .0.escape_debug())]
     HalfIdMap(String),
     /// Id maps on something that is no bind mount.
-    #[error("the mount at `{0}` asks for an id map, but is no bind mount")]
+    #[error("the mount at `{}` asks for an id map, but is no bind mount", .0.escape_debug())]
     IdMapNeedsBind(String),
     /// `idmap` without maps and without a user namespace.
-    #[error("the mount at `{0}` asks for `idmap`, but neither it nor the container has a map")]
+    #[error("the mount at `{}` asks for `idmap`, but neither it nor the container has a map", .0.escape_debug())]
     IdMapWithoutUser(String),
     /// A hook that could never end in time.
-    #[error("the hook `{path}` has a timeout of {timeout} s: it must be above 0")]
+    #[error("the hook `{}` has a timeout of {timeout} s: it must be above 0", path.escape_debug())]
     HookTimeout {
         /// The hook.
         path: String,
@@ -111,7 +111,7 @@ pub enum Refusal {
         timeout: i64,
     },
     /// A device type that does not exist.
-    #[error("the device `{path}` has the unknown type `{kind}`")]
+    #[error("the device `{}` has the unknown type `{}`", path.escape_debug(), kind.escape_debug())]
     DeviceKind {
         /// Where.
         path: String,
@@ -119,7 +119,7 @@ pub enum Refusal {
         kind: String,
     },
     /// A device number out of range.
-    #[error("the device `{path}` has a number out of range")]
+    #[error("the device `{}` has a number out of range", path.escape_debug())]
     DeviceNumber {
         /// Where.
         path: String,
@@ -131,18 +131,55 @@ pub enum Refusal {
     #[error(transparent)]
     Attribute(#[from] AttributeError),
     /// `rootfsPropagation` holds something else.
-    #[error("unknown `rootfsPropagation` `{0}`")]
+    #[error("unknown `rootfsPropagation` `{}`", .0.escape_debug())]
     Propagation(String),
     /// A label without the security module that it is for.
     #[error("the spec has {0}, but the kernel does not run that security module")]
     NoSecurityModule(&'static str),
     /// `time_offsets` names another clock.
-    #[error("unknown clock `{0}` in `timeOffsets`")]
+    #[error("unknown clock `{}` in `timeOffsets`", .0.escape_debug())]
     Clock(String),
 }
 
 impl Refusal {
     pub(super) fn path(what: &'static str, path: &str, error: PathError) -> Self {
-        Self::Path { what, path: path.escape_default().to_string(), error }
+        Self::Path { what, path: path.to_owned(), error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by the fuzz target `spec`: an unknown I/O priority class with delete characters in it.
+    #[test]
+    fn what_a_bundle_says_writes_no_line_and_no_escape_of_its_own() {
+        let text = || "a\nwarning: forged\u{7f}\u{1b}[2J".to_owned();
+        let refusals = [
+            Refusal::Version(text()),
+            Refusal::Path { what: "root", path: text(), error: PathError::Nul },
+            Refusal::RelativePath { what: "hook", path: text() },
+            Refusal::MountOption { destination: text(), error: OptionError::Nul(text()) },
+            Refusal::MountInProc(text()),
+            Refusal::NoSource(text()),
+            Refusal::CopyUp(text()),
+            Refusal::HalfIdMap(text()),
+            Refusal::IdMapNeedsBind(text()),
+            Refusal::IdMapWithoutUser(text()),
+            Refusal::HookTimeout { path: text(), timeout: 0 },
+            Refusal::DeviceKind { path: text(), kind: text() },
+            Refusal::DeviceNumber { path: text() },
+            Refusal::Attribute(AttributeError::Unknown { what: "class", value: text() }),
+            Refusal::Attribute(AttributeError::DuplicateLimit(text())),
+            Refusal::Attribute(AttributeError::SoftAboveHard(text())),
+            Refusal::Sysctl(super::super::sysctl::check(&text(), "1", |_| true).unwrap_err()),
+            Refusal::Propagation(text()),
+            Refusal::Clock(text()),
+        ];
+        for refusal in refusals {
+            let message = refusal.to_string();
+            assert!(!message.chars().any(char::is_control), "{message:?}");
+            assert!(message.contains("forged"), "{message}");
+        }
     }
 }
