@@ -8,6 +8,7 @@ pub mod attack;
 mod brig;
 pub mod escape;
 pub mod shape;
+pub mod transcript;
 
 pub use brig::Brig;
 
