@@ -220,6 +220,9 @@ fn lists_have_an_end() {
     limit(refusal(|value| value["process"]["env"] = many(70_000, "A=b".into())));
     limit(refusal(|value| value["process"]["user"]["additionalGids"] = many(70_000, 1.into())));
     limit(refusal(|value| value["hooks"] = json!({"poststop": many(5000, json!({"path": "/a"}))})));
+    // Found by the fuzz target `spec`.
+    limit(refusal(|value| value["hostname"] = "a".repeat(65).into()));
+    limit(refusal(|value| value["domainname"] = "a".repeat(65).into()));
     let options = vec!["ro"; 300];
     let found = refusal_of_mount(mount("/a", "tmpfs", "t", &options));
     assert_eq!(found, Refusal::MountOption { destination: "/a".to_owned(), error: OptionError::TooMany });

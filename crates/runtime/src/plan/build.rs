@@ -16,6 +16,8 @@ use crate::lsm::{Label, Module};
 const MAX_STRINGS: usize = 65_536;
 /// Most masked and read-only paths, devices, sysctls: a bundle with more is hostile.
 const MAX_ENTRIES: usize = 4096;
+/// Most bytes of a host or domain name: `__NEW_UTS_LEN` of uname(2).
+const MAX_UTS_NAME: usize = 64;
 
 const MS_UNBINDABLE: u64 = 1 << 17;
 const MS_PRIVATE: u64 = 1 << 18;
@@ -310,13 +312,18 @@ fn enter(
         if plan.owns(kind) { Ok(()) } else { Err(Refusal::NeedsNamespace { field, kind }) }
     };
     let string = |what, text: &str| CString::new(text).map_err(|_| Refusal::Nul(what));
-    if let Some(name) = spec.hostname.as_deref().filter(|name| !name.is_empty()) {
+    // The kernel would refuse it after the clone, with no word of why.
+    let name = |field, what, text: &str| match text.len() {
+        count if count > MAX_UTS_NAME => Err(Refusal::TooMany { what, count, limit: MAX_UTS_NAME }),
+        _ => string(field, text),
+    };
+    if let Some(text) = spec.hostname.as_deref().filter(|text| !text.is_empty()) {
         needs(plan, "hostname", NamespaceKind::Uts)?;
-        plan.steps.push(Step::Hostname(string("hostname", name)?));
+        plan.steps.push(Step::Hostname(name("hostname", "bytes of `hostname`", text)?));
     }
-    if let Some(name) = spec.domainname.as_deref().filter(|name| !name.is_empty()) {
+    if let Some(text) = spec.domainname.as_deref().filter(|text| !text.is_empty()) {
         needs(plan, "domainname", NamespaceKind::Uts)?;
-        plan.steps.push(Step::Domainname(string("domainname", name)?));
+        plan.steps.push(Step::Domainname(name("domainname", "bytes of `domainname`", text)?));
     }
     for (name, value) in &linux.sysctl {
         let (path, value) = sysctl::check(name, value, |kind| plan.owns(kind))?;
