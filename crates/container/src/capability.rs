@@ -5,12 +5,28 @@ use oci::runtime::CAPABILITIES;
 use crate::error::{Error, Result};
 
 /// What one word of `--cap-add` or `--cap-drop` means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(into = "String")]
 pub enum Word {
     /// `CAPABILITIES`.
     All,
     /// One capability, by its full name.
     One(&'static str),
+}
+
+impl From<Word> for String {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::All => "ALL".to_owned(),
+            Word::One(name) => name.to_owned(),
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Word {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        parse("--cap-add", &String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Parses a word: any case, with or without `CAP_`.

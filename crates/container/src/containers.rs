@@ -16,47 +16,18 @@ use runtime::state::StateRoot;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use store::{Ownership, Store};
 
 use crate::error::{Error, Result};
-use crate::protection::Protection;
+use crate::record::Record;
 use crate::value::name::{ContainerId, Name};
 use crate::weaken::{self, Defence};
-use crate::weakening::Weakening;
 
 /// File in a container's directory: what it is.
 const RECORD: &str = "config.json";
 /// Most bytes of it.
 const MAX_RECORD: u64 = 4 << 20;
-
-/// What is kept about a container, beside its specification.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Record {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: Option<String>,
-    /// The image as it was named.
-    pub image: String,
-    /// The image's id.
-    pub image_id: String,
-    /// When it was created, in seconds since 1970.
-    pub created: i64,
-    /// Whether it is removed when it ends.
-    pub remove: bool,
-    /// The program and its words.
-    pub command: Vec<String>,
-    /// The signal that asks it to stop.
-    pub stop_signal: i32,
-    /// Its labels: the person's only, the image's are the image's.
-    pub labels: std::collections::BTreeMap<String, String>,
-    /// What was opened.
-    pub weakenings: Vec<Weakening>,
-    /// Which protections are in force.
-    pub protections: Vec<Protection>,
-}
 
 /// The containers of one store.
 #[derive(Debug)]
@@ -491,15 +462,8 @@ mod tests {
         Record {
             id: reserved.id.to_string(),
             name: reserved.name.as_ref().map(ToString::to_string),
-            image: "x".into(),
-            image_id: "sha256:0".into(),
-            created: 0,
             remove,
-            command: vec!["true".into()],
-            stop_signal: 15,
-            labels: std::collections::BTreeMap::new(),
-            weakenings: vec![],
-            protections: vec![],
+            ..Record::default()
         }
     }
 

@@ -21,6 +21,7 @@ mod names;
 mod options;
 mod profile;
 mod protection;
+mod record;
 mod run;
 pub mod spec;
 pub mod value;
@@ -28,7 +29,7 @@ mod weaken;
 mod weakening;
 
 pub use capability::{Word as CapabilityWord, parse as parse_capability};
-pub use containers::{Containers, Record, Reserved};
+pub use containers::{Containers, Reserved};
 pub use error::{Error, Result};
 pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, resolve};
@@ -39,5 +40,6 @@ pub use options::{
 };
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
+pub use record::{LogConfig, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT};
 pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
 pub use weakening::{Weakening, WeakeningKind};

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use oci::runtime::IdMapping;
+use serde::{Deserialize, Serialize};
 
 use crate::capability::Word;
 use crate::profile::Profile;
+use crate::record::{LogConfig, RestartPolicy};
 use crate::value::device::{BlockValue, DeviceRequest};
 use crate::value::environment::Entry;
 use crate::value::ids::UserNamespace;
@@ -15,7 +17,8 @@ use crate::value::rlimit::Ulimit;
 use crate::value::sysctl::Sysctl;
 
 /// Everything that the flags of `brig run` can say. The default is what no flag at all says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Options {
     /// `--profile`.
     pub profile: Profile,
@@ -59,10 +62,23 @@ pub struct Options {
     pub names: NameOptions,
     /// `--require-all`.
     pub require_all: bool,
+    /// Whether a monitor watches it; otherwise the command that runs it does.
+    pub detached: bool,
+    /// `--restart`.
+    pub restart: RestartPolicy,
+    /// `--log-driver` and `--log-opt`.
+    pub log: LogConfig,
+    /// `--stop-timeout` in seconds.
+    pub stop_timeout: Option<u32>,
+    /// `--timeout` in seconds.
+    pub timeout: Option<u32>,
+    /// `--detach-keys`.
+    pub detach_keys: Option<String>,
 }
 
 /// Who and what runs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct ProcessOptions {
     /// Words after the image.
     pub command: Vec<String>,
@@ -91,7 +107,8 @@ pub struct ProcessOptions {
 }
 
 /// Whether a namespace is the container's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Sharing {
     /// Its own.
     #[default]
@@ -101,7 +118,8 @@ pub enum Sharing {
 }
 
 /// Namespaces.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct NamespaceOptions {
     /// `--userns`.
     pub user: UserNamespace,
@@ -126,7 +144,8 @@ pub struct NamespaceOptions {
 }
 
 /// Which system call filter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum SeccompChoice {
     /// The profile's own.
     #[default]
@@ -147,7 +166,8 @@ pub enum SeccompChoice {
 }
 
 /// Parts of an SELinux context; the default's where they are unset.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct LabelOptions {
     /// `disable`: no label of its own.
     pub disable: bool,
@@ -164,7 +184,8 @@ pub struct LabelOptions {
 }
 
 /// Capabilities, filter, labels, masks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct SecurityOptions {
     /// `--cap-add`.
     pub capabilities_add: Vec<Word>,
@@ -185,7 +206,8 @@ pub struct SecurityOptions {
 }
 
 /// Cgroup limits. All are unset by default; the profile's own defaults come on top where the host can.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct LimitOptions {
     /// `--memory` in bytes.
     pub memory: Option<i64>,
@@ -228,7 +250,8 @@ pub struct LimitOptions {
 }
 
 /// Contents of `/etc/hosts` and `/etc/resolv.conf`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct NameOptions {
     /// `--add-host`.
     pub hosts: Vec<(String, std::net::IpAddr)>,

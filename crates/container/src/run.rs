@@ -14,11 +14,12 @@ use oci::image::Platform;
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 use store::{Image, Ownership, Snapshot, Store};
 
-use crate::containers::{Containers, Record, Reserved};
+use crate::containers::{Containers, Reserved};
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
 use crate::lsm::{Categories, Modules, selinux};
 use crate::options::Options;
+use crate::record::{ProcessConfig, Record};
 use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
 use crate::value::name::ContainerId;
@@ -353,6 +354,36 @@ fn record(name: &str, image: &Image, options: &Options, configured: &Configured,
         labels: options.labels.iter().cloned().collect(),
         weakenings: configured.weakenings.clone(),
         protections: configured.protections.clone(),
+        stop_timeout: options.stop_timeout,
+        timeout: options.timeout,
+        tty: options.terminal,
+        open_stdin: options.interactive,
+        detach_keys: options.detach_keys.clone(),
+        restart: options.restart.clone(),
+        log: options.log.clone(),
+        process: process_config(image, options, configured),
+        foreground: !options.detached,
+    }
+}
+
+/// The process as `inspect` shows it.
+fn process_config(image: &Image, options: &Options, configured: &Configured) -> ProcessConfig {
+    let config = &image.configuration.config;
+    let asked = &options.process;
+    let process = configured.spec.process.as_ref();
+    let entrypoint = asked.entrypoint.as_ref().or(Some(&config.entrypoint)).filter(|words| !words.is_empty());
+    let entrypoint = entrypoint.cloned();
+    let all = process.map_or(&[][..], |process| &process.args);
+    let arguments = all.get(entrypoint.as_ref().map_or(0, Vec::len)..).unwrap_or_default().to_vec();
+    ProcessConfig {
+        env: process.map(|process| process.env.clone()).unwrap_or_default(),
+        user: asked.user.clone().unwrap_or_else(|| config.user.clone()),
+        workdir: process.map(|process| process.cwd.clone()).unwrap_or_default(),
+        entrypoint,
+        arguments,
+        hostname: configured.host_name.clone(),
+        exposed_ports: config.exposed_ports.iter().cloned().collect(),
+        image_volumes: config.volumes.iter().cloned().collect(),
     }
 }
 

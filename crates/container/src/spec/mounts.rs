@@ -207,7 +207,7 @@ fn bind(
         );
         mount.options.push(if recursive { "ridmap" } else { "idmap" }.to_owned());
     }
-    mount.options.push(request.propagation.unwrap_or("rprivate").to_owned());
+    mount.options.push(request.propagation.clone().unwrap_or_else(|| "rprivate".to_owned()));
     Ok(mount)
 }
 

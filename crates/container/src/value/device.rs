@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::value::size::{parse_number, parse_size};
 
 /// A device of the host to show in the container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeviceRequest {
     /// Path on the host.
     pub source: String,
@@ -44,7 +44,7 @@ pub fn parse(text: &str) -> Result<DeviceRequest> {
 }
 
 /// A block device of the host and a number for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BlockValue {
     /// Path on the host.
     pub path: String,

@@ -8,7 +8,7 @@ pub const MAX_FILE: usize = 1 << 20;
 pub const MAX_ENTRIES: usize = 16_384;
 
 /// One entry: with its value, or a name whose value the host's environment gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Entry {
     /// `NAME=value`.
     Assignment(String, String),

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::value::size::parse_number;
 
 /// Which user namespace the container gets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum UserNamespace {
     /// Root: a range of its own. A plain user: his subordinate ids, or the single id he has.
     #[default]

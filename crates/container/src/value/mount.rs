@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::value::size::parse_size;
 
 /// What is mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum MountKind {
     /// A host path.
     Bind {
@@ -23,7 +23,7 @@ pub enum MountKind {
 }
 
 /// One mount as asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MountRequest {
     /// The flag and value, for messages and for the list of weakenings.
     pub typed: String,
@@ -42,7 +42,7 @@ pub struct MountRequest {
     /// The container's ids stand for the same ids of the host on it, by an id-mapped mount.
     pub id_mapped: bool,
     /// `private`, `rslave`, ...; unset means `rprivate`.
-    pub propagation: Option<&'static str>,
+    pub propagation: Option<String>,
 }
 
 const VOLUMES: &str = "named and anonymous volumes come with the next release: name a host directory";
@@ -84,7 +84,7 @@ impl MountRequest {
     fn propagation(&mut self, option: &str) -> bool {
         const ALL: &[&str] = &["private", "rprivate", "slave", "rslave", "shared", "rshared"];
         match (ALL.iter().find(|name| **name == option), &self.kind) {
-            (Some(name), MountKind::Bind { .. }) => self.propagation = Some(name),
+            (Some(name), MountKind::Bind { .. }) => self.propagation = Some((*name).to_owned()),
             _ => return false,
         }
         true

@@ -10,7 +10,7 @@ pub const MAX_HOST_NAME: usize = 64;
 pub const MAX_NAME: usize = 128;
 
 /// A container's name: a file name that is also safe in a shell and a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Name(String);
 
 impl Name {
@@ -44,7 +44,7 @@ impl fmt::Display for Name {
 }
 
 /// A container's id: 64 lower-case hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ContainerId(String);
 
 impl ContainerId {

@@ -27,7 +27,7 @@ pub const KINDS: &[(&str, &str)] = &[
 pub const UNLIMITED: u64 = u64::MAX;
 
 /// One limit as asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Ulimit {
     /// `RLIMIT_*`.
     pub kind: &'static str,
@@ -35,6 +35,31 @@ pub struct Ulimit {
     pub soft: u64,
     /// Ceiling of the soft limit.
     pub hard: u64,
+}
+
+/// A limit as it is kept on disk.
+#[derive(serde::Deserialize)]
+struct Stored {
+    kind: String,
+    soft: u64,
+    hard: u64,
+}
+
+impl<'de> serde::Deserialize<'de> for Ulimit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Self::try_from(Stored::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl TryFrom<Stored> for Ulimit {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> std::result::Result<Self, String> {
+        let known = KINDS.iter().find(|(_, kind)| *kind == stored.kind);
+        let (_, kind) =
+            known.ok_or_else(|| format!("no limit is called `{}`", stored.kind.escape_debug()))?;
+        Ok(Self { kind, soft: stored.soft, hard: stored.hard })
+    }
 }
 
 /// Parses `NAME=SOFT[:HARD]`; `-1` and `unlimited` mean no limit.

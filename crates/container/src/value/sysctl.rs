@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 const MAX_VALUE: usize = 4096;
 
 /// The namespace that a sysctl belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Owner {
     /// `net.*`.
     Network,
@@ -16,7 +16,7 @@ pub enum Owner {
 }
 
 /// One setting whose name and value were checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sysctl {
     /// The name as typed, with dots or slashes.
     pub name: String,

@@ -1,0 +1,111 @@
+//! What is kept about a container on disk, in `config.json`.
+//!
+//! Every field that came after the first release has a default, so that an older record is read. A secret's value is
+//! never in it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protection::Protection;
+use crate::weakening::Weakening;
+
+/// Docker's time between asking a container to stop and killing it, in seconds.
+pub const STOP_TIMEOUT: u32 = 10;
+
+/// What is kept about a container, beside its specification.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// The image as it was named.
+    pub image: String,
+    /// The image's id.
+    pub image_id: String,
+    /// When it was created, in seconds since 1970.
+    pub created: i64,
+    /// Whether it is removed when it ends.
+    pub remove: bool,
+    /// The program and its words.
+    pub command: Vec<String>,
+    /// The signal that asks it to stop.
+    pub stop_signal: i32,
+    /// Its labels: the person's only, the image's are the image's.
+    pub labels: BTreeMap<String, String>,
+    /// What was opened.
+    pub weakenings: Vec<Weakening>,
+    /// Which protections are in force.
+    pub protections: Vec<Protection>,
+    /// Seconds between being asked to stop and being killed; [`STOP_TIMEOUT`] where none was given.
+    #[serde(default)]
+    pub stop_timeout: Option<u32>,
+    /// Seconds after which it is ended, podman's `--timeout`.
+    #[serde(default)]
+    pub timeout: Option<u32>,
+    /// Whether it has a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// Whether its standard input is kept open.
+    #[serde(default)]
+    pub open_stdin: bool,
+    /// Keys that leave it running, docker's grammar; the default's where none were given.
+    #[serde(default)]
+    pub detach_keys: Option<String>,
+    /// What happens when it ends.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Where its output goes.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Its process as `inspect` shows it.
+    #[serde(default)]
+    pub process: ProcessConfig,
+    /// Whether it runs in the foreground of a command, which is its watcher.
+    #[serde(default)]
+    pub foreground: bool,
+}
+
+/// What happens when a container ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RestartPolicy {
+    /// `no` (also when empty), `on-failure`, `always`, `unless-stopped`.
+    pub name: String,
+    /// Most restarts of `on-failure`; 0 is no limit.
+    pub maximum_retry_count: u32,
+}
+
+/// Where output goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LogConfig {
+    /// The driver; `json-file` when empty.
+    pub driver: String,
+    /// Its options, as `--log-opt` names them.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A container's process as `inspect` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProcessConfig {
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// As `--user` or the image has it.
+    pub user: String,
+    /// Working directory.
+    pub workdir: String,
+    /// The entrypoint, the image's or `--entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// Words after the entrypoint.
+    pub arguments: Vec<String>,
+    /// Host name.
+    pub hostname: String,
+    /// Ports that the image names, `80/tcp`.
+    pub exposed_ports: Vec<String>,
+    /// Paths that the image declares as volumes.
+    pub image_volumes: Vec<String>,
+}
