@@ -1,0 +1,5 @@
+//! One container's supervisor.
+#![forbid(unsafe_code)]
+
+pub mod log;
+pub mod restart;
