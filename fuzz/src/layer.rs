@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use archive::fuzzing::list;
-use archive::{CompressedDigest, Devices, Ids, Limits, Options, Whiteouts, apply};
+use archive::{CompressedDigest, Devices, Ids, Limits, Options, Target, Whiteouts, apply};
 use oci::Digest;
 use testkit::TempDir;
 
@@ -82,7 +82,7 @@ fn unpack(place: &Place, bytes: &[u8], whiteouts: Whiteouts) {
     fs::write(root.join("d/f"), "earlier").expect("file in our own directory");
     symlink("../outside", root.join("l")).expect("link in our own directory");
     let options =
-        Options { ids: Ids::SingleId, whiteouts, devices: Devices::Skip, compressed: CompressedDigest::Compute };
+        Options { ids: Ids::SingleId, whiteouts, devices: Devices::Skip, compressed: CompressedDigest::Compute, target: Target::Layer };
     let directory = File::open(&root).expect("directory of our own");
     let applied = apply(bytes, &directory, &options, &limits());
     drop(directory);

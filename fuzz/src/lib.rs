@@ -38,4 +38,5 @@ targets!(
     state,
     tar,
     values,
+    written,
 );

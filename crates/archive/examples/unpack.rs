@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fs::File;
 
-use archive::{CompressedDigest, Devices, Ids, Limits, Options, Whiteouts, apply, confine};
+use archive::{CompressedDigest, Devices, Ids, Limits, Options, Target, Whiteouts, apply, confine};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         whiteouts: if superuser { Whiteouts::OverlayTrusted } else { Whiteouts::OverlayUser },
         devices: Devices::Skip,
         compressed: CompressedDigest::Skip,
+        target: Target::Layer,
     };
     let limits = Limits::default();
     let confinement = confine(&root, &limits);

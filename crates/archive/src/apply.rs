@@ -19,8 +19,9 @@ use crate::directories::{Directories, Last, times};
 use crate::error::display_path;
 use crate::limits::Limits;
 use crate::options::{
-    Applied, CompressedDigest, Devices, Ids, MAX_SKIPPED, Options, Skipped, SkippedWhat, Whiteouts,
+    Applied, CompressedDigest, Devices, Ids, MAX_SKIPPED, Options, Skipped, SkippedWhat, Target, Whiteouts,
 };
+use crate::pack::Mounts;
 use crate::path::{Meaning, components, meaning};
 use crate::reader::{Entry, Kind, Reader};
 use crate::xattr::{CAPABILITY, Verdict, judge};
@@ -118,10 +119,11 @@ impl<'a> Unpack<'a> {
         let opaque = match options.whiteouts {
             Whiteouts::OverlayTrusted => Some("trusted.overlay.opaque"),
             Whiteouts::OverlayUser => Some("user.overlay.opaque"),
-            Whiteouts::Apply => None,
+            Whiteouts::Apply | Whiteouts::Plain => None,
         };
+        let mounts = if options.target == Target::Layer { Mounts::Stay } else { Mounts::Cross };
         Ok(Self {
-            directories: Directories::new(root, opaque)?,
+            directories: Directories::new(root, opaque, mounts)?,
             options,
             limits,
             skipped: SkippedList::default(),
@@ -134,7 +136,7 @@ impl<'a> Unpack<'a> {
 
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         let components = components(&entry.path, self.limits)?;
-        match meaning(&components, &entry.path)? {
+        match self.meaning(&components, &entry.path)? {
             Meaning::Plain => {}
             Meaning::Bookkeeping => {
                 self.skipped.push(entry, SkippedWhat::Bookkeeping);
@@ -163,6 +165,13 @@ impl<'a> Unpack<'a> {
         }
     }
 
+    fn meaning<'p>(&self, components: &[&'p [u8]], path: &[u8]) -> Result<Meaning<'p>> {
+        match self.options.whiteouts {
+            Whiteouts::Plain => Ok(Meaning::Plain),
+            _ => meaning(components, path),
+        }
+    }
+
     fn root(&mut self, entry: &Entry) -> Result<()> {
         if entry.kind != Kind::Directory {
             return Err(Error::entry(&entry.path, "would replace the root"));
@@ -171,7 +180,7 @@ impl<'a> Unpack<'a> {
         // The root was made by someone else, so its owner is always set.
         let owner = self.owner(entry, Made::Before)?;
         chown(self.directories.root(), owner.chown, &entry.path)?;
-        set_xattrs(self.directories.root(), entry, &mut self.skipped)?;
+        set_xattrs(self.directories.root(), entry, self.keeps_privileges(), &mut self.skipped)?;
         self.directories.set_last(&[], Last { mode: owner.mode, mtime: time(entry), chmod: true });
         Ok(())
     }
@@ -184,6 +193,9 @@ impl<'a> Unpack<'a> {
             Some(made) => made,
             None => {
                 let hides = self.directories.is_whiteout(name);
+                if matches!(self.options.target, Target::Tree { overwrite: false, .. }) {
+                    return Err(Error::entry(&entry.path, "is a directory in place of something else"));
+                }
                 self.clear(name, entry)?;
                 let Some(made) = self.directories.enter_entry(name, first, &entry.path)? else {
                     return Err(Error::entry(&entry.path, "changed while it was unpacked"));
@@ -196,7 +208,7 @@ impl<'a> Unpack<'a> {
         };
         let directory = self.directories.here();
         chown(directory, if made { owner.chown } else { owner.wanted }, &entry.path)?;
-        set_xattrs(directory, entry, &mut self.skipped)?;
+        set_xattrs(directory, entry, true, &mut self.skipped)?;
         let chmod = !made || (first & !self.umask) | inherited != owner.mode;
         self.directories.set_last(components, Last { mode: owner.mode, mtime: time(entry), chmod });
         Ok(())
@@ -221,7 +233,7 @@ impl<'a> Unpack<'a> {
 
         write_data(&file, entry, reader)?;
         chown(&file, owner.chown, path)?;
-        set_xattrs(&file, entry, &mut self.skipped)?;
+        set_xattrs(&file, entry, self.keeps_privileges(), &mut self.skipped)?;
         if first & !self.umask != owner.mode {
             rustix::fs::fchmod(&file, Mode::from_raw_mode(owner.mode))
                 .map_err(|errno| Error::system("chmod", path, errno))?;
@@ -393,11 +405,30 @@ impl<'a> Unpack<'a> {
     }
 
     fn clear(&self, name: &[u8], entry: &Entry) -> Result<()> {
+        if matches!(self.options.target, Target::Tree { overwrite: false, .. })
+            && entry.kind != Kind::Directory
+            && self.directories.open(name).is_ok()
+        {
+            return Err(Error::entry(&entry.path, "would take the place of a directory"));
+        }
         remove(self.directories.here(), name, entry)
     }
 
     /// Who `entry` belongs to, asked before its directory is entered.
     fn owner(&mut self, entry: &Entry, made: Made) -> Result<Owner> {
+        let mut owner = self.owner_of(entry, made)?;
+        if !self.keeps_privileges() && entry.kind != Kind::Directory && owner.mode & 0o6000 != 0 {
+            owner.mode &= !0o6000;
+            self.skipped.push(entry, SkippedWhat::SpecialBits);
+        }
+        Ok(owner)
+    }
+
+    fn keeps_privileges(&self) -> bool {
+        !matches!(self.options.target, Target::Tree { privileges: false, .. })
+    }
+
+    fn owner_of(&mut self, entry: &Entry, made: Made) -> Result<Owner> {
         let (uid, gid) = match self.options.ids {
             Ids::Keep => (entry.uid, entry.gid),
             Ids::Shift(shift) => shift(entry.uid, entry.gid)
@@ -463,12 +494,13 @@ fn write_some(bytes: &[u8], write: impl Fn(&[u8]) -> rustix::io::Result<usize>) 
     }
 }
 
-fn set_xattrs(file: impl AsFd, entry: &Entry, skipped: &mut SkippedList) -> Result<()> {
+fn set_xattrs(file: impl AsFd, entry: &Entry, privileges: bool, skipped: &mut SkippedList) -> Result<()> {
     let file = file.as_fd();
     for (name, value) in &entry.xattrs {
         let skip = || SkippedWhat::Xattr(String::from_utf8_lossy(name).into_owned());
         match judge(&entry.path, name, value)? {
             Verdict::Skip => skipped.push(entry, skip()),
+            Verdict::Set(_) if name == CAPABILITY && !privileges => skipped.push(entry, skip()),
             Verdict::Set(value) => {
                 match rustix::fs::fsetxattr(file, name.as_slice(), &value, XattrFlags::empty()) {
                     Ok(()) => {}

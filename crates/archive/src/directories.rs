@@ -12,12 +12,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
+use crate::pack::Mounts;
 use crate::{Error, Result};
 use files::weaken::{Defence, is_off};
 
 /// One name, in this directory and on this mount.
 const INSIDE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
+
+/// One name, in this directory, and on what is mounted there.
+const ACROSS: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -57,10 +62,11 @@ pub(crate) struct Directories {
     closed: HashMap<u64, Vec<Vec<u8>>>,
     /// Name of the attribute that makes a directory opaque, where whiteouts are for overlay.
     opaque: Option<&'static str>,
+    resolve: ResolveFlags,
 }
 
 impl Directories {
-    pub(crate) fn new(root: BorrowedFd<'_>, opaque: Option<&'static str>) -> Result<Self> {
+    pub(crate) fn new(root: BorrowedFd<'_>, opaque: Option<&'static str>, mounts: Mounts) -> Result<Self> {
         let failed = |errno| Error::system("open root", b".", errno);
         let root = rustix::fs::openat(root, ".", DIRECTORY, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&root).map_err(failed)?;
@@ -73,6 +79,7 @@ impl Directories {
             keys: RandomState::new(),
             closed: HashMap::new(),
             opaque,
+            resolve: if mounts == Mounts::Stay { INSIDE } else { ACROSS },
         })
     }
 
@@ -195,13 +202,13 @@ impl Directories {
 
     /// Opens the directory `name` here.
     pub(crate) fn open(&self, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-        open_inside(self.here(), name)
+        open_inside(self.here(), name, self.resolve)
     }
 
     /// Opens the directory `components` without entering it.
     pub(crate) fn open_path(&self, components: &[&[u8]]) -> rustix::io::Result<OwnedFd> {
         let path = if components.is_empty() { b".".to_vec() } else { components.join(&b'/') };
-        open_inside(self.root(), &path)
+        open_inside(self.root(), &path, self.resolve)
     }
 
     /// Finishes all directories, the root last.
@@ -261,12 +268,12 @@ impl Directories {
     }
 }
 
-fn open_inside(directory: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+fn open_inside(directory: BorrowedFd<'_>, path: &[u8], resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     if is_off(Defence::UnpackResolution) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         return rustix::fs::openat(directory, path, flags, Mode::empty());
     }
-    rustix::fs::openat2(directory, path, DIRECTORY, Mode::empty(), INSIDE)
+    rustix::fs::openat2(directory, path, DIRECTORY, Mode::empty(), resolve)
 }
 
 fn finish(directory: &OwnedFd, last: Last, path: &[u8]) -> Result<()> {

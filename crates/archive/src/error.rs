@@ -16,6 +16,9 @@ pub enum Error {
     /// The input could not be read or decompressed.
     #[error("read archive")]
     Read(#[source] io::Error),
+    /// The archive could not be written.
+    #[error("write archive")]
+    Write(#[source] io::Error),
     /// The input is compressed in a way we do not read.
     #[error("archive is compressed with {0}, which is not supported: use gzip or zstd")]
     Compression(&'static str),

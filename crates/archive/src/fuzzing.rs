@@ -4,6 +4,7 @@ use std::io::Read;
 
 use crate::path::components;
 use crate::reader::{Kind, Reader};
+use crate::writer::Writer;
 use crate::{End, Limits, Result};
 
 /// One entry of an archive, as [`apply`](crate::apply) would take it.
@@ -65,4 +66,32 @@ pub fn list(input: impl Read, limits: &Limits) -> Result<(Vec<Listed>, End)> {
         });
     }
     Ok((found, reader.end()))
+}
+
+/// Reads an archive and writes every entry of it again, its sparse files aside; `None` where one cannot be written.
+///
+/// # Errors
+/// As [`list`].
+pub fn rewrite(input: impl Read, limits: &Limits) -> Result<Option<Vec<u8>>> {
+    let mut reader = Reader::new(input, limits);
+    let mut writer = Writer::new(Vec::new(), limits);
+    while let Some(entry) = reader.next()? {
+        if entry.sparse.is_some() {
+            continue;
+        }
+        if writer.entry(&entry).is_err() {
+            return Ok(None);
+        }
+        loop {
+            let bytes = reader.data()?;
+            if bytes.is_empty() {
+                break;
+            }
+            let count = bytes.len();
+            writer.data(bytes)?;
+            reader.consume(count);
+        }
+        writer.end_data()?;
+    }
+    Ok(Some(writer.finish()?.0))
 }

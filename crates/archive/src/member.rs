@@ -201,6 +201,7 @@ mod tests {
                 whiteouts: crate::Whiteouts::Apply,
                 devices: crate::Devices::Skip,
                 compressed: crate::CompressedDigest::Skip,
+                target: crate::Target::Layer,
             };
             list(&archive).unwrap_err();
             apply(&archive[..], &root, &options, &Limits::default()).unwrap_err();

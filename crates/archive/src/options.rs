@@ -39,6 +39,23 @@ pub enum Whiteouts {
     OverlayUser,
     /// What earlier layers put there is deleted.
     Apply,
+    /// Nothing: they are names as any other.
+    Plain,
+}
+
+/// What an archive is written into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A new layer: an entry replaces what has its name, and nothing is mounted below.
+    Layer,
+    /// A tree that is in use, of a container or of the host: what is mounted below belongs to it.
+    Tree {
+        /// Whether a directory and something else may replace each other.
+        overwrite: bool,
+        /// Whether set-id bits and capabilities of files are kept. From a container to the host they would be rights
+        /// that its author chose.
+        privileges: bool,
+    },
 }
 
 /// What becomes of device nodes.
@@ -61,6 +78,8 @@ pub struct Options<'a> {
     pub devices: Devices,
     /// Whether the compressed bytes are hashed too, in the same pass.
     pub compressed: CompressedDigest,
+    /// What is written into.
+    pub target: Target,
 }
 
 /// Whether the compressed bytes are hashed.
@@ -120,6 +139,8 @@ pub enum SkippedWhat {
     SpecialBits,
     /// An extended attribute.
     Xattr(String),
+    /// A socket, which no archive can hold.
+    Socket,
     /// Bookkeeping of AUFS.
     Bookkeeping,
 }

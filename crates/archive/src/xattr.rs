@@ -1,5 +1,9 @@
 //! Which extended attributes of an image are set.
 
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+
 use crate::{Error, Result};
 use files::weaken::{Defence, is_off};
 
@@ -11,6 +15,9 @@ pub(crate) enum Verdict {
     /// Leave it out, and say so.
     Skip,
 }
+
+/// Most bytes of a value, and of all names, in the kernel (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
+const MAX_LIST: usize = 64 << 10;
 
 /// The attribute that carries a program's capabilities.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
@@ -31,6 +38,57 @@ pub(crate) fn judge(path: &[u8], name: &[u8], value: &[u8]) -> Result<Verdict> {
         return capability(path, value);
     }
     Ok(if name.starts_with(b"user.") { Verdict::Set(value.to_vec()) } else { Verdict::Skip })
+}
+
+/// Reads the attributes that an archive of ours carries: a program's capabilities and `user.*`, overlay's own left out.
+/// Capabilities for the root of some other user namespace are left out, too: they mean nothing elsewhere.
+pub(crate) fn read(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for name in list(file)?.split(|byte| *byte == 0) {
+        let wanted =
+            name == CAPABILITY || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."));
+        if !wanted {
+            continue;
+        }
+        let Some(value) = value(file, name)? else { continue };
+        if let Ok(Verdict::Set(value)) = judge(b"", name, &value) {
+            found.push((name.to_vec(), value));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The names of all attributes, each with a NUL after it; nothing where the file system has none.
+fn list(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<u8>> {
+    let mut names = vec![0; 1024];
+    loop {
+        match rustix::fs::flistxattr(file, names.as_mut_slice()) {
+            Ok(length) => {
+                names.truncate(length);
+                return Ok(names);
+            }
+            Err(Errno::RANGE) if names.len() < MAX_LIST => names.resize(MAX_LIST, 0),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Vec::new()),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// The value of an attribute; `None` for one that is gone or not for us to read.
+pub(crate) fn value(file: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Vec<u8>>> {
+    let mut value = vec![0; 256];
+    loop {
+        match rustix::fs::fgetxattr(file, name, value.as_mut_slice()) {
+            Ok(length) => {
+                value.truncate(length);
+                return Ok(Some(value));
+            }
+            Err(Errno::RANGE) if value.len() < MAX_LIST => value.resize(MAX_LIST, 0),
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// Takes `struct vfs_cap_data` of revision 2, and of revision 3 when it is for user id 0.

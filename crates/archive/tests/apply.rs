@@ -12,7 +12,7 @@ use std::process::Command;
 
 use archive::{
     Applied, CompressedDigest, Compression, Confinement, Devices, Error, Ids, Layer, Limits, Options, Result,
-    SkippedWhat, Whiteouts, apply, confine,
+    SkippedWhat, Target, Whiteouts, apply, confine,
 };
 use oci::Digest;
 use support::{Header, Place, Tar};
@@ -22,6 +22,7 @@ const OPTIONS: Options<'static> = Options {
     whiteouts: Whiteouts::Apply,
     devices: Devices::Skip,
     compressed: CompressedDigest::Skip,
+    target: Target::Layer,
 };
 
 fn unpack(place: &Place, bytes: &[u8], options: &Options<'_>) -> Result<Applied> {

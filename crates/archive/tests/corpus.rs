@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use archive::{Applied, CompressedDigest, Devices, Error, Ids, Limits, Options, Whiteouts, apply};
+use archive::{Applied, CompressedDigest, Devices, Error, Ids, Limits, Options, Target, Whiteouts, apply};
 use support::{Header, Place, Tar, record};
 
 /// What must become of an archive.
@@ -31,6 +31,7 @@ fn options() -> Options<'static> {
         whiteouts: if root { Whiteouts::OverlayTrusted } else { Whiteouts::OverlayUser },
         devices: Devices::Skip,
         compressed: CompressedDigest::Skip,
+        target: Target::Layer,
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use archive::{CompressedDigest, Confinement, Devices, End, Ids, Layer, Limits, Options, Whiteouts};
+use archive::{CompressedDigest, Confinement, Devices, End, Ids, Layer, Limits, Options, Target, Whiteouts};
 use files::weaken::{Defence, is_off};
 use idmap::{Map, NamespaceRequest, Subordinate, in_user_namespace};
 use oci::{Algorithm, Digest};
@@ -233,6 +233,7 @@ fn apply(ownership: &Ownership, job: Job<'_>) -> Result<Unpacked> {
         },
         devices: if is_off(Defence::UnpackDevices) { Devices::Make } else { Devices::Skip },
         compressed: CompressedDigest::Skip,
+        target: Target::Layer,
     };
     let applied = archive::apply(job.blob, job.target, &options, &limits)?;
     let skipped = applied.skipped.iter().take(MAX_SKIPPED).map(|skipped| format!("{skipped:?}")).collect();
