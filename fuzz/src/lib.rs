@@ -37,6 +37,7 @@ targets!(
     spec,
     state,
     tar,
+    template,
     values,
     written,
 );

@@ -12,7 +12,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (3, &["runtime", "store", "monitor"]),
     (2, &["archive", "probe"]),
     (1, &["files", "seccomp", "cgroup", "idmap"]),
-    (0, &["sys", "oci"]),
+    (0, &["sys", "oci", "template"]),
 ];
 
 /// Not part of the product: may use every crate, and no product crate may use them outside its tests.
