@@ -51,7 +51,7 @@ held!(every_layer_comes_to_an_end, [root, user] needs [program("zstd")], |brig| 
             for cut in [0, bytes.len() / 2] {
                 bytes.truncate(bytes.len() - cut);
                 let outcome = import(brig, &bytes, "");
-                let refused = outcome.stderr.starts_with("error: ") && outcome.code == 125;
+                let refused = outcome.stderr.starts_with("error: ") && outcome.code == 1;
                 assert!(refused || outcome.code == 0, "{name} {program} {cut}: {outcome}");
                 // Bytes after the end are another program's business, and hashed; anything else is refused.
                 assert!(outcome.code != 0 || name.starts_with("an end"), "{name} {program} {cut}: {outcome}");
@@ -79,7 +79,7 @@ held!(a_blob_without_an_end_comes_to_one, [root, user], |brig| {
             assert!(made.unwrap().success());
             let outcome = load(brig, layout.path(), "");
             assert!(
-                outcome.code == 125 && outcome.stderr.contains("not a regular file"),
+                outcome.code == 1 && outcome.stderr.contains("not a regular file"),
                 "{kind} {part}: {outcome}"
             );
         }

@@ -151,7 +151,7 @@ control!(links_followed, Target::Weakened("blob-links"), [root, user], |brig| {
     PARTS.iter().all(|part| {
         let weak = brig.with_seams();
         let (layout, _) = layout(&weak, part, "absolute");
-        load(&weak, layout.path(), "").fails_with(125);
+        load(&weak, layout.path(), "").fails_with(1);
         load(&weak, layout.path(), "blob-links").code == 0
     })
 });

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::error::Error;
 
-/// Exit code for errors of the engine itself, as docker and podman have it.
+/// Exit code of wrong usage, and of `run` for errors of the engine itself, as docker has it.
 pub(crate) const ENGINE_ERROR: u8 = 125;
+/// Exit code of every other command that failed, as docker has it.
+pub(crate) const FAILED: u8 = 1;
 /// Longest message in bytes: twice the longest path. What comes from a bundle or an image may be longer.
 const LONGEST: usize = 8192;
 /// How much of the end of a longer one is kept in bytes: the cause.
@@ -27,7 +29,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Failure {
     kind: Kind,
-    code: u8,
+    /// `None` where the command decides.
+    code: Option<u8>,
     error: Box<dyn Error + 'static>,
     hints: Vec<String>,
 }
@@ -50,12 +53,12 @@ impl Failure {
     }
 
     fn new(kind: Kind, error: impl Into<Box<dyn Error>>) -> Self {
-        Self { kind, code: ENGINE_ERROR, error: error.into(), hints: Vec::new() }
+        Self { kind, code: None, error: error.into(), hints: Vec::new() }
     }
 
     /// The reader of our output went away: nothing to say, nothing wrong.
     pub(crate) fn closed_pipe() -> Self {
-        Self { code: 0, ..Self::new(Kind::ClosedPipe, "standard output is closed") }
+        Self { code: Some(0), ..Self::new(Kind::ClosedPipe, "standard output is closed") }
     }
 
     /// Adds a `hint:` line: what to do or to type next.
@@ -66,13 +69,19 @@ impl Failure {
 
     /// Replaces the exit code.
     pub(crate) fn code(mut self, code: u8) -> Self {
-        self.code = code;
+        self.code = Some(code);
+        self
+    }
+
+    /// Sets the exit code of a failure that has none of its own.
+    pub(crate) fn code_unless_set(mut self, code: u8) -> Self {
+        self.code.get_or_insert(code);
         self
     }
 
     /// The exit code of the process.
     pub(crate) fn exit_code(&self) -> u8 {
-        self.code
+        self.code.unwrap_or(ENGINE_ERROR)
     }
 
     /// Whether anything is to be printed.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::Details;
 
 use crate::command;
-use crate::error::{ENGINE_ERROR, Failure};
+use crate::error::{FAILED, Failure};
 use crate::global::Global;
 use crate::{output, site};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             Ok(details) => found.push(describe(&details)),
             Err(error) => {
                 global.log.failure(&site::of_store(error));
-                code = ENGINE_ERROR;
+                code = FAILED;
             }
         }
     }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::error::{ENGINE_ERROR, Failure};
+use crate::error::{ENGINE_ERROR, FAILED, Failure};
 use crate::global::{Early, Global};
 use crate::output;
 
@@ -81,7 +81,11 @@ fn dispatch(
     args: Vec<OsString>,
 ) -> Result<u8, Failure> {
     match commands.iter().find(|command| word == command.name) {
-        Some(command) => (command.run)(global, args),
+        // As docker: only `run` tells a failure of its own from one of the program by 125.
+        Some(command) => (command.run)(global, args).map_err(|failure| match command.name {
+            "run" => failure.code_unless_set(ENGINE_ERROR),
+            _ => failure.code_unless_set(FAILED),
+        }),
         None => Err(Failure::user(format!("`{}` is not a command of `{parent}`", word.to_string_lossy()))
             .hint(format!("`{parent} --help` lists the commands"))),
     }
@@ -124,6 +128,7 @@ fn usage(name: &str, text: &str) -> Failure {
         .into_iter()
         .fold(failure, |failure, hint| failure.hint(hint.replace('\'', "`")))
         .hint(format!("`{name} --help` lists the flags"))
+        .code(ENGINE_ERROR)
 }
 
 /// Names and one-line descriptions.

@@ -6,7 +6,7 @@ use clap::Parser;
 use container::Containers;
 
 use crate::command;
-use crate::error::{ENGINE_ERROR, Failure};
+use crate::error::{FAILED, Failure};
 use crate::global::Global;
 use crate::{output, site};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             // As docker: the others are removed all the same.
             Err(error) => {
                 global.log.failure(&command::run::failure(error));
-                code = ENGINE_ERROR;
+                code = FAILED;
             }
         }
     }

@@ -6,7 +6,7 @@ use clap::Parser;
 use store::Force;
 
 use crate::command;
-use crate::error::{ENGINE_ERROR, Failure};
+use crate::error::{FAILED, Failure};
 use crate::global::Global;
 use crate::{output, site};
 
@@ -48,7 +48,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             }
             Err(error) => {
                 global.log.failure(&site::of_store(error));
-                code = ENGINE_ERROR;
+                code = FAILED;
             }
         }
     }

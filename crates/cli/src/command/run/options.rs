@@ -4,7 +4,7 @@ use container::value::{device, environment, ids, label, mount, name, rlimit, siz
 use container::{Error, LabelOptions, Options, Profile, SeccompChoice, Sharing};
 
 use super::flags::Flags;
-use crate::error::Failure;
+use crate::error::{ENGINE_ERROR, Failure};
 use crate::{input, site};
 
 /// A seccomp profile of a person's own is at most this long, as the `seccomp` crate has it.
@@ -51,8 +51,9 @@ pub(crate) fn failure(error: Error) -> Failure {
         | Error::System { .. }
         | Error::Files(_) => Failure::environment(error),
         _ => Failure::user(error),
-    }
-    .code(code);
+    };
+    // 125 is the engine's own failure, for which each command has its code.
+    let failure = if code == ENGINE_ERROR { failure } else { failure.code(code) };
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
