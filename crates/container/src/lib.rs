@@ -15,6 +15,7 @@ mod containers;
 mod guard;
 mod host;
 mod kernel_files;
+pub mod logs;
 mod lookup;
 pub mod lsm;
 mod names;

@@ -23,8 +23,7 @@ fn worker() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let directory = Path::new(&directory);
     let open = |name| files::open_directory(directory.join(name)).unwrap();
-    let settings =
-        Settings { format: Format::K8s, max_size: 1 << 20, max_files: 1000, ..Settings::default() };
+    let settings = Settings { format: Format::K8s, max_size: 1 << 20, max_files: 100, ..Settings::default() };
     let mut log = Log::open(settings, open("run"), open("log")).unwrap();
     let fifo = fifo(directory, OFlags::RDWR | OFlags::NONBLOCK);
     log.retry();

@@ -7,7 +7,7 @@ pub const DEFAULT_MAX_SIZE: u64 = 10 << 20;
 /// How many log files are kept then.
 pub const DEFAULT_MAX_FILES: u32 = 3;
 /// Most log files that can be asked for: each rotation renames all of them.
-pub const MAX_FILES: u32 = 1000;
+pub const MAX_FILES: u32 = 100;
 /// Bytes that wait for a slow receiver with `mode=non-blocking`: docker's default.
 pub const DEFAULT_BUFFER: u64 = 1 << 20;
 /// Docker's limits of the copy beside a remote log, by which `logs` works.
