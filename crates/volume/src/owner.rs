@@ -1,0 +1,59 @@
+//! As whom the files of volumes are worked on.
+
+use idmap::{Map, NamespaceRequest, in_user_namespace};
+
+use crate::error::{Error, Result};
+
+/// Most bytes that a failed closure may say.
+const MAX_ANSWER: usize = 4096;
+/// What a closure that succeeded says; no reason is a NUL.
+const DONE: &[u8] = b"\0";
+
+/// As whom the files of volumes are worked on.
+#[derive(Clone, Debug)]
+pub enum Owner {
+    /// As root: ids on disk are the container's.
+    Root,
+    /// As root of a user's namespace with these maps.
+    Mapped {
+        /// User ids.
+        uid: Map,
+        /// Group ids.
+        gid: Map,
+    },
+}
+
+impl Owner {
+    /// Runs a closure that may do with the files what the container's root may.
+    ///
+    /// For a user that is a child process in a new user namespace, which holds copies of all descriptors.
+    ///
+    /// # Errors
+    /// [`Error::Inside`] with what the closure said, [`Error::Ids`].
+    pub fn work(
+        &self,
+        action: &'static str,
+        name: &str,
+        closure: impl FnOnce() -> std::result::Result<(), String>,
+    ) -> Result<()> {
+        let fail = |reason: String| Error::Inside { action, name: name.to_owned(), reason };
+        match self {
+            Self::Root => closure().map_err(fail),
+            Self::Mapped { uid, gid } => {
+                let request = NamespaceRequest { uid, gid, also_new: 0, answer_limit: MAX_ANSWER };
+                let outcome = in_user_namespace(&request, || match closure() {
+                    Ok(()) => (0, DONE.to_vec()),
+                    Err(mut reason) => {
+                        reason.truncate(reason.floor_char_boundary(MAX_ANSWER));
+                        (1, reason.into_bytes())
+                    }
+                })?;
+                match outcome.answer.as_slice() {
+                    DONE => Ok(()),
+                    [] => Err(fail("the process that did it was killed".to_owned())),
+                    reason => Err(fail(String::from_utf8_lossy(reason).into_owned())),
+                }
+            }
+        }
+    }
+}
