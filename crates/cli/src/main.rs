@@ -12,13 +12,14 @@
 
 mod command;
 mod error;
+#[allow(unused_imports, dead_code, reason = "for the commands that land next")]
+mod format;
 mod global;
 mod input;
 mod output;
 mod runtime;
 mod sealed;
 mod site;
-mod text;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

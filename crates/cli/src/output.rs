@@ -3,7 +3,7 @@
 //! Lines on standard error are `error:`, `hint:`, `warning:` or, with `--log-format json`, one JSON object
 //! each. No colour is used: every line reads the same in a file.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::error::Failure;
 use crate::global::{LogFormat, LogLevel};
@@ -64,6 +64,18 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes what a template made to standard output. On a terminal nothing of it drives the terminal; a pipe or a file gets
+/// every byte as it is.
+pub(crate) fn print_data(text: &str) -> Result<(), Failure> {
+    if io::stdout().is_terminal() { print(&printable(text)) } else { print(text) }
+}
+
+/// Text for one cell of a table: also without tabs and newlines.
+pub(crate) fn printable_cell(text: &str) -> String {
+    let text = printable(text);
+    if text.contains(['\n', '\t']) { text.replace('\n', "\\n").replace('\t', "\\t") } else { text }
+}
+
 /// Writes a value as indented JSON to standard output.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let mut text = json(value)?;
@@ -108,37 +120,9 @@ fn printable(text: &str) -> String {
     clean
 }
 
-/// A table with a heading, columns three blanks apart, as docker prints it.
-pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = heading.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
-    for row in std::iter::once(&heading).chain(rows) {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width + 3 - cell.chars().count()));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["busybox".into(), "1".into()], vec!["a".into(), "latest".into()]];
-        assert_eq!(table(&["NAME", "TAG"], &rows), "NAME      TAG\nbusybox   1\na         latest\n");
-    }
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {

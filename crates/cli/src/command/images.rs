@@ -1,21 +1,28 @@
 //! `brig images`.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use serde::Serialize;
-use store::Listed;
+use serde_json::{Value, json};
+use store::{Listed, Store};
 
 use crate::command;
 use crate::error::Failure;
+use crate::format::{self, Filters, Listing, NONE, Pattern, ago, date, parse_moment, parse_time, size};
 use crate::global::Global;
-use crate::text::{ago, parse_time, size};
 use crate::{output, site};
 
 /// List images
 #[derive(Debug, Parser)]
-#[command(override_usage = "brig images [FLAGS] [NAME[:TAG]]")]
+#[command(
+    override_usage = "brig images [FLAGS] [NAME[:TAG]]",
+    after_help = "Examples:
+  brig images
+  brig images 'debian*'
+  brig images --filter dangling=true -q
+  brig images --format '{{.Repository}}:{{.Tag}} {{.Size}}'"
+)]
 struct Images {
     /// Print ids only
     #[arg(long, short = 'q')]
@@ -26,111 +33,150 @@ struct Images {
     /// Print manifest digests too
     #[arg(long)]
     digests: bool,
-    /// `table` or `json`, one object a line
+    /// Only what matches: before, dangling, label, reference, since, until
+    #[arg(long, short = 'f', value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// `table`, `table TEMPLATE`, `json` or a Go template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
+    /// Leave out the heading
+    #[arg(long, short = 'n')]
+    noheading: bool,
     /// Accepted for docker's sake: every image is listed
     #[arg(long, short = 'a', hide = true)]
     all: bool,
-    /// Only images of this name
+    /// Only images of this name; `*` stands for anything but a slash
     #[arg(value_name = "NAME[:TAG]")]
     name: Option<String>,
 }
 
-/// One line of `--format json`: docker's names.
-#[derive(Debug, Serialize)]
-struct Line {
-    #[serde(rename = "Repository")]
-    repository: String,
-    #[serde(rename = "Tag")]
-    tag: String,
-    #[serde(rename = "Digest")]
-    digest: String,
-    #[serde(rename = "ID")]
-    id: String,
-    #[serde(rename = "CreatedAt")]
-    created_at: String,
-    #[serde(rename = "CreatedSince")]
-    created_since: String,
-    #[serde(rename = "Size")]
-    size: String,
-}
-
-/// What stands for a missing name, as in docker.
-const NONE: &str = "<none>";
+const FIELDS: &[(&str, &str)] = &[
+    ("Containers", "CONTAINERS"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedSince", "CREATED"),
+    ("Digest", "DIGEST"),
+    ("ID", "IMAGE ID"),
+    ("Repository", "REPOSITORY"),
+    ("SharedSize", "SHARED SIZE"),
+    ("Size", "SIZE"),
+    ("Tag", "TAG"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("VirtualSize", "SIZE"),
+];
+const PLAIN: Listing = Listing {
+    fields: FIELDS,
+    table: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
+    quiet: "{{.ID}}",
+};
+const WITH_DIGESTS: Listing = Listing {
+    table: "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
+    ..PLAIN
+};
+const FILTERS: &[&str] = &["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Images = command::parse("brig images", args)?;
+    let listing = if flags.digests { WITH_DIGESTS } else { PLAIN };
+    let mut show = listing.show(flags.format.as_deref(), flags.quiet)?;
+    show.heading = !flags.noheading;
+    let filters = Filters::parse(&flags.filter, FILTERS)?;
     let store = site::tidy_store(global)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let lines: Vec<Line> = store
-        .images()
-        .map_err(site::of_store)?
-        .iter()
-        .map(|image| line(image, flags.no_trunc, now))
-        .filter(|line| flags.name.as_deref().is_none_or(|name| matches(line, name)))
-        .collect();
+    let now = format::now();
+    let selection = Selection::new(&store, &filters, flags.name.as_deref(), now)?;
+    let mut images = store.images().map_err(site::of_store)?;
+    images.retain(|image| selection.holds(image));
+    // As docker: the newest first; those of one age by name.
+    images.sort_by_key(|image| std::cmp::Reverse(created(image)));
     if flags.quiet {
-        let mut ids: Vec<&str> = lines.iter().map(|line| line.id.as_str()).collect();
-        ids.dedup();
-        output::print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?;
+        let mut seen = HashSet::new();
+        images.retain(|image| seen.insert(image.id));
+        let id = |image: &Listed| if flags.no_trunc { image.id.to_string() } else { image.id.short() };
+        output::print(&images.iter().map(|image| id(image) + "\n").collect::<String>())?;
         return Ok(0);
     }
-    match flags.format.as_deref() {
-        None | Some("table") => output::print(&table(&lines, flags.digests))?,
-        Some("json" | "{{json .}}") => {
-            let mut text = String::new();
-            for line in &lines {
-                text.push_str(&serde_json::to_string(line).map_err(Failure::environment)?);
-                text.push('\n');
-            }
-            output::print(&text)?;
-        }
-        Some(other) => {
-            return Err(Failure::user(format!("format `{other}` is not known: use table or json")));
-        }
-    }
+    let rows: Vec<Value> = images.iter().map(|image| row(image, flags.no_trunc, now)).collect();
+    listing.print(&show, &rows)?;
     Ok(0)
 }
 
-fn line(image: &Listed, whole: bool, now: u64) -> Line {
+fn created(image: &Listed) -> u64 {
+    image.created.as_deref().and_then(parse_time).unwrap_or(0)
+}
+
+fn row(image: &Listed, whole: bool, now: u64) -> Value {
     let reference = image.reference.as_ref();
-    let created = image.created.clone().unwrap_or_default();
-    Line {
-        repository: reference.map_or_else(|| NONE.to_owned(), oci::Reference::familiar_name),
-        tag: reference.and_then(oci::Reference::tag).unwrap_or(NONE).to_owned(),
-        digest: image.manifest.to_string(),
-        id: if whole { image.id.to_string() } else { image.id.short() },
-        created_since: parse_time(&created)
-            .map_or_else(|| "N/A".to_owned(), |time| ago(now.saturating_sub(time))),
-        created_at: created,
-        size: size(image.size),
-    }
+    let time = image.created.as_deref().and_then(parse_time);
+    let bytes = size(image.size);
+    json!({
+        "Containers": "N/A",
+        "CreatedAt": time.map_or_else(|| "N/A".to_owned(), date),
+        "CreatedSince": time.map_or_else(|| "N/A".to_owned(), |time| ago(now.saturating_sub(time))),
+        "Digest": image.manifest.to_string(),
+        "ID": if whole { image.id.to_string() } else { image.id.short() },
+        "Repository": reference.map_or_else(|| NONE.to_owned(), oci::Reference::familiar_name),
+        "SharedSize": "N/A",
+        "Size": bytes,
+        "Tag": reference.and_then(oci::Reference::tag).unwrap_or(NONE),
+        "UniqueSize": "N/A",
+        "VirtualSize": bytes,
+    })
 }
 
-/// Whether a line is of this name; a name without tag means all tags.
-fn matches(line: &Line, name: &str) -> bool {
-    line.repository == name || format!("{}:{}", line.repository, line.tag) == name
+/// What `--filter` and the name select.
+struct Selection<'a> {
+    filters: &'a Filters,
+    dangling: Option<bool>,
+    names: Vec<Pattern>,
+    name: Option<Pattern>,
+    before: Option<u64>,
+    since: Option<u64>,
 }
 
-fn table(lines: &[Line], digests: bool) -> String {
-    let mut heading = vec!["REPOSITORY", "TAG"];
-    if digests {
-        heading.push("DIGEST");
-    }
-    heading.extend(["IMAGE ID", "CREATED", "SIZE"]);
-    let rows: Vec<Vec<String>> = lines
-        .iter()
-        .map(|line| {
-            let mut row = vec![line.repository.clone(), line.tag.clone()];
-            if digests {
-                row.push(line.digest.clone());
-            }
-            row.extend([line.id.clone(), line.created_since.clone(), line.size.clone()]);
-            row
+impl<'a> Selection<'a> {
+    fn new(store: &Store, filters: &'a Filters, name: Option<&str>, now: u64) -> Result<Self, Failure> {
+        let pattern = |text: &str| {
+            Pattern::glob(text)
+                .ok_or_else(|| Failure::user(format!("`{}` is no pattern of names", text.escape_debug())))
+        };
+        let time_of = |text: &str| {
+            let image = store.inspect(text).map_err(site::of_store)?;
+            Ok(image.image.configuration.created.as_deref().and_then(parse_time).unwrap_or(0))
+        };
+        let latest = |key: &str| filters.values(key).map(time_of).next().transpose();
+        let until = filters.values("until").map(|text| {
+            parse_moment(text, now)
+                .ok_or_else(|| Failure::user(format!("`{}` is no time", text.escape_debug())))
+        });
+        let mut before: Option<u64> = latest("before")?;
+        for time in until {
+            let time = time?;
+            before = Some(before.map_or(time, |before| before.min(time)));
+        }
+        Ok(Self {
+            filters,
+            dangling: filters.boolean("dangling")?,
+            names: filters.values("reference").map(pattern).collect::<Result<_, _>>()?,
+            name: name.map(pattern).transpose()?,
+            before,
+            since: latest("since")?,
         })
-        .collect();
-    output::table(&heading, &rows)
+    }
+
+    fn holds(&self, image: &Listed) -> bool {
+        let is_named = |pattern: &Pattern| {
+            image.reference.as_ref().is_some_and(|reference| {
+                [reference.familiar(), reference.familiar_name(), reference.to_string(), reference.name()]
+                    .iter()
+                    .any(|name| pattern.is_in(name))
+            })
+        };
+        self.dangling.is_none_or(|wanted| wanted == image.reference.is_none())
+            && (self.names.is_empty() || self.names.iter().any(is_named))
+            && self.name.as_ref().is_none_or(is_named)
+            && self.before.is_none_or(|before| created(image) < before)
+            && self.since.is_none_or(|since| created(image) > since)
+            && self.filters.labels(|key| image.labels.get(key).map(String::as_str))
+    }
 }
 
 #[cfg(test)]
@@ -144,30 +190,59 @@ mod tests {
             manifest: oci::Digest::of(b"manifest"),
             created: Some("2026-11-22T00:00:00Z".into()),
             size: 4_270_000,
-            labels: std::collections::BTreeMap::new(),
+            labels: std::collections::BTreeMap::from([("a".to_owned(), "1".to_owned())]),
         }
     }
 
     #[test]
-    fn the_table_is_dockers() {
+    fn rows_are_dockers() {
         let now = parse_time("2026-11-22T02:00:00Z").unwrap();
-        let lines = [line(&listed(Some("debian:12")), false, now), line(&listed(None), false, now)];
-        let text = table(&lines, false);
-        let id = oci::Digest::of(b"id").short();
-        assert_eq!(
-            text,
-            format!(
-                "REPOSITORY   TAG      IMAGE ID       CREATED       SIZE\ndebian       12       {id}   2 hours ago   4.27MB\n<none>       <none>   {id}   2 hours ago   4.27MB\n"
-            )
-        );
+        let row = row(&listed(Some("debian:12")), false, now);
+        for (field, expected) in [
+            ("Repository", "debian"),
+            ("Tag", "12"),
+            ("CreatedSince", "2 hours ago"),
+            ("CreatedAt", "2026-11-22 00:00:00 +0000 UTC"),
+            ("Size", "4.27MB"),
+        ] {
+            assert_eq!(row[field], expected);
+        }
+        for (field, _) in FIELDS {
+            assert!(row[field].is_string(), "{field}");
+        }
     }
 
     #[test]
-    fn a_name_selects() {
-        let line = line(&listed(Some("debian:12")), false, 0);
-        for (name, expected) in [("debian", true), ("debian:12", true), ("debian:11", false), ("deb", false)]
-        {
-            assert_eq!(matches(&line, name), expected, "{name}");
+    fn names_and_filters_select() {
+        let (named, dangling) = (listed(Some("debian:12")), listed(None));
+        for (name, filters, expected) in [
+            (Some("debian"), &[][..], [true, false]),
+            (Some("debian:12"), &[], [true, false]),
+            (Some("debian:11"), &[], [false, false]),
+            (Some("deb"), &[], [false, false]),
+            (Some("d*:1?"), &[], [true, false]),
+            (None, &["dangling=true"], [false, true]),
+            (None, &["dangling=0"], [true, false]),
+            (None, &["label=a=1"], [true, true]),
+            (None, &["label!=a"], [false, false]),
+            (None, &["reference=x", "reference=docker.io/library/deb*"], [true, false]),
+        ] {
+            let filters: Vec<String> = filters.iter().map(|text: &&str| (*text).to_owned()).collect();
+            let filters = Filters::parse(&filters, FILTERS).unwrap();
+            let pattern = |text: &str| Pattern::glob(text).unwrap();
+            let selection = Selection {
+                filters: &filters,
+                dangling: filters.boolean("dangling").unwrap(),
+                names: filters.values("reference").map(pattern).collect(),
+                name: name.map(pattern),
+                before: None,
+                since: None,
+            };
+            assert_eq!(
+                [selection.holds(&named), selection.holds(&dangling)],
+                expected,
+                "{name:?} {filters:?}"
+            );
         }
     }
 }

@@ -123,7 +123,10 @@ pub(super) fn list(options: &Options, args: Vec<OsString>) -> Result<u8, Failed>
                         .to_vec()
                 })
                 .collect();
-            output::print(&output::table(&["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &rows))?;
+            output::print(&crate::format::table(
+                &["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"],
+                &rows,
+            ))?;
         }
         other => return Err(format!("unknown format `{other}`: use table or json").into()),
     }
