@@ -60,6 +60,11 @@ impl Default for Global {
 }
 
 impl Global {
+    /// The flags of a command that is told its directories.
+    pub(crate) fn with_directories(root: &Path, runroot: &Path) -> Self {
+        Self { root: Some(root.to_owned()), runroot: Some(runroot.to_owned()), ..Self::default() }
+    }
+
     /// Takes the global flags off the front of `args`; what remains starts with the command.
     pub(crate) fn parse(&mut self, args: &mut std::vec::IntoIter<OsString>) -> Result<Early, Failure> {
         while let Some(word) = args.as_slice().first() {

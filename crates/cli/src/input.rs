@@ -1,7 +1,7 @@
 //! Files that a person names on the command line.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
@@ -20,6 +20,11 @@ pub(crate) fn create_new(path: &str) -> Result<OwnedFd, Failure> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o644))
         .map_err(|error| Failure::user(format!("create `{path}`: {error}")))
+}
+
+/// A path of the caller's as one that means the same wherever the process goes.
+pub(crate) fn absolute(path: &str) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::user(format!("`{path}`: {error}")))
 }
 
 /// The running program, which the built-in image is made of.

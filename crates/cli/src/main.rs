@@ -20,6 +20,7 @@ mod output;
 mod runtime;
 mod sealed;
 mod site;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
     match basename(&name) {
         b"brig-runtime" => runtime::main(args),
         b"hello" => ExitCode::from(probe::main(&args)),
+        _ if args.first().is_some_and(|word| word == "monitor") => watch::monitor(&args[1..]),
+        _ if args.first().is_some_and(|word| word == "monitor-end") => watch::end(&args[1..]),
         _ if args.first().is_some_and(|word| word == "runtime") => {
             args.remove(0);
             runtime::main(args)

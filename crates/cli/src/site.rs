@@ -1,13 +1,15 @@
 //! Opens the store and the containers for a command.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use container::{Containers, IdSource};
+use container::{Containers, IdSource, Site};
 use store::Store;
 
 use crate::command::run::failure;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::input;
 
 /// The host's configuration directory.
 pub(crate) const ETC: &str = "/etc";
@@ -17,6 +19,36 @@ pub(crate) fn store(global: &Global) -> Result<(Store, IdSource), Failure> {
     let (ownership, ids) = container::ownership(Path::new(ETC)).map_err(failure)?;
     let store = Store::open(&global.root()?, ownership).map_err(of_store)?;
     Ok((store, ids))
+}
+
+/// Opens store and containers for one command.
+pub(crate) fn with<T>(
+    global: &Global,
+    then: impl FnOnce(&Site<'_>, IdSource) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let (store, ids) = store(global)?;
+    let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
+    let binary = input::own_program()?;
+    let site = Site {
+        store: &store,
+        containers: &containers,
+        binary: binary.as_fd(),
+        environment: environment(),
+        etc: Path::new(ETC),
+        bus: crate::global::scope_bus(),
+    };
+    then(&site, ids)
+}
+
+/// The caller's environment as text; what is no text cannot be an entry of a specification.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the program that reads the environment for its libraries"
+)]
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Opens the store for a command that is not in a hurry, and removes what killed commands left behind.

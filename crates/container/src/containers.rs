@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use files::atomic::{self, Durability};
 use files::lock::{self, Lock};
 use idmap::{NamespaceRequest, in_user_namespace};
+use monitor::Life;
 use oci::runtime::Status;
 use runtime::state::StateRoot;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
@@ -21,6 +22,7 @@ use store::{Ownership, Store};
 
 use crate::error::{Error, Result};
 use crate::record::Record;
+use crate::stop;
 use crate::value::name::{ContainerId, Name};
 use crate::weaken::{self, Defence};
 
@@ -41,7 +43,7 @@ pub struct Containers<'a> {
     states: StateRoot,
 }
 
-/// A container that this process made and watches.
+/// A container that this process watches.
 #[derive(Debug)]
 pub struct Reserved {
     /// Its id.
@@ -50,15 +52,19 @@ pub struct Reserved {
     pub directory: OwnedFd,
     /// Path of that directory, for the sources of bind mounts.
     pub path: PathBuf,
-    name: Option<Name>,
-    // Held for as long as the container is watched.
-    _alive: Lock,
+    pub(crate) name: Option<Name>,
+    /// Held for as long as the container is watched.
+    pub(crate) alive: Lock,
 }
 
 /// Name of the run-time directory with the runtime's records.
 const STATES: &str = "c";
 /// Name of the run-time directory with what the engine makes for `/etc`.
 const ETC: &str = "etc";
+/// Name of the run-time directory with fifos and monitors' sockets.
+const STREAMS: &str = "s";
+/// How often a lock is tried that readers hold for a moment.
+const LOCK_ATTEMPTS: usize = 1000;
 
 fn system(action: &'static str, object: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Error {
     let path = object.into();
@@ -151,7 +157,7 @@ impl<'a> Containers<'a> {
         files::pause::at("container.reserved");
         let opened = open(self.containers.as_fd(), id.as_str()).map_err(system("open", id.as_str()))?;
         let path = self.store.path().join("containers").join(id.as_str());
-        let mut reserved = Reserved { id, directory: opened, path, name: None, _alive: alive };
+        let mut reserved = Reserved { id, directory: opened, path, name: None, alive };
         if let Some(name) = name {
             if let Err(error) = self.take_name(name, &reserved.id) {
                 self.remove(reserved)?;
@@ -256,6 +262,153 @@ impl<'a> Containers<'a> {
         forgotten
     }
 
+    /// Becomes the watcher of a container that nobody watches.
+    ///
+    /// # Errors
+    /// [`Error::Running`] where somebody does, [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
+    pub fn watch(&self, id: &ContainerId) -> Result<Reserved> {
+        let directory = self.directory_of(id)?;
+        let alive = self.lock(id)?.ok_or_else(|| Error::Running { id: id.short().to_owned() })?;
+        self.reserved(id, directory, alive)
+    }
+
+    /// As [`Self::watch`], by the lock that a process before this one held.
+    ///
+    /// # Errors
+    /// [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
+    pub fn watch_on(&self, id: &ContainerId, lock: OwnedFd) -> Result<Reserved> {
+        let directory = self.directory_of(id)?;
+        let alive = lock::try_exclusive(lock)?.ok_or_else(|| Error::Running { id: id.short().to_owned() })?;
+        self.reserved(id, directory, alive)
+    }
+
+    fn reserved(&self, id: &ContainerId, directory: OwnedFd, alive: Lock) -> Result<Reserved> {
+        let name = self.record(id)?.and_then(|record| record.name).and_then(|name| Name::new(&name).ok());
+        // What a watcher that was killed said of an end before this start.
+        rustix::fs::ftruncate(&alive, 0).map_err(system("empty", id.as_str()))?;
+        let path = self.path_of(id);
+        Ok(Reserved { id: id.clone(), directory, path, name, alive })
+    }
+
+    /// Takes the lock of a container; `None` where a watcher has it.
+    fn lock(&self, id: &ContainerId) -> Result<Option<Lock>> {
+        for _ in 0..LOCK_ATTEMPTS {
+            let Some(lock) = lock::try_exclusive(lock::open(&self.alive, id.as_str())?)? else {
+                if lock::is_held(&self.alive, id.as_str())? {
+                    return Ok(None);
+                }
+                // Only looked at by others, or just given up.
+                std::thread::yield_now();
+                continue;
+            };
+            let stat = rustix::fs::fstat(&lock).map_err(system("stat", id.as_str()))?;
+            if stat.st_nlink > 0 {
+                return Ok(Some(lock));
+            }
+            // Its watcher removed it as we opened it: another one may have the new file.
+        }
+        Ok(None)
+    }
+
+    /// Whether a living process watches a container.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn is_watched(&self, id: &ContainerId) -> Result<bool> {
+        Ok(lock::is_held(&self.alive, id.as_str())?)
+    }
+
+    /// The lock file of a container, to wait for its watcher's end; `None` where nobody watches.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub(crate) fn open_lock(&self, id: &ContainerId) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        match rustix::fs::openat(&self.alive, id.as_str(), flags, Mode::empty()) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(system("open", id.as_str())(errno)),
+        }
+    }
+
+    /// Opens a container's directory below the store.
+    ///
+    /// # Errors
+    /// [`Error::NoContainer`], [`Error::System`].
+    pub fn directory_of(&self, id: &ContainerId) -> Result<OwnedFd> {
+        match open(self.containers.as_fd(), id.as_str()) {
+            Err(Errno::NOENT) => Err(Error::NoContainer { name: id.to_string() }),
+            result => result.map_err(system("open", id.as_str())),
+        }
+    }
+
+    /// Path of a container's directory below the store.
+    #[must_use]
+    pub fn path_of(&self, id: &ContainerId) -> PathBuf {
+        self.store.path().join("containers").join(id.as_str())
+    }
+
+    /// Opens a container's directory of fifos; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn streams_of(&self, id: &ContainerId) -> Result<Option<OwnedFd>> {
+        let all = self.runtime_directory(STREAMS)?;
+        match open(all.as_fd(), id.as_str()) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(system("open", id.as_str())(errno)),
+        }
+    }
+
+    /// Makes that directory anew.
+    ///
+    /// # Errors
+    /// [`Error::System`], [`Error::Files`].
+    pub(crate) fn make_streams(&self, id: &ContainerId) -> Result<OwnedFd> {
+        let all = self.runtime_directory(STREAMS)?;
+        files::remove_tree(&all, id.as_str())?;
+        directory(all.as_fd(), id.as_str())
+    }
+
+    /// Removes what there is of a container in the run directory; it is made anew at the next start.
+    ///
+    /// # Errors
+    /// [`Error::System`], [`Error::Files`].
+    pub(crate) fn clear_runtime(&self, id: &ContainerId) -> Result<()> {
+        files::remove_tree(self.runtime_directory(STREAMS)?, id.as_str())?;
+        files::remove_tree(self.runtime_directory(ETC)?, id.as_str())?;
+        Ok(())
+    }
+
+    /// Writes a container's record anew.
+    ///
+    /// # Errors
+    /// [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
+    pub fn write_record(&self, id: &ContainerId, record: &Record) -> Result<()> {
+        write_json(self.directory_of(id)?.as_fd(), RECORD, record)
+    }
+
+    /// Gives a container another name.
+    ///
+    /// # Errors
+    /// [`Error::NameInUse`], [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
+    pub fn rename(&self, id: &ContainerId, name: &Name) -> Result<()> {
+        let mut record =
+            self.record(id)?.ok_or_else(|| Error::NoContainer { name: id.short().to_owned() })?;
+        self.take_name(name, id)?;
+        let old = record.name.replace(name.to_string());
+        if let Err(error) = self.write_record(id, &record) {
+            // The first error is the one to tell.
+            drop(self.drop_name(name.as_str(), id));
+            return Err(error);
+        }
+        match old.filter(|old| old != name.as_str()) {
+            Some(old) => self.drop_name(&old, id),
+            None => Ok(()),
+        }
+    }
+
     /// Removes the lock file of a container.
     fn forget(&self, id: &ContainerId) -> Result<()> {
         atomic::remove(self.alive.as_fd(), id.as_str(), Durability::Volatile)?;
@@ -275,7 +428,7 @@ impl<'a> Containers<'a> {
 
     fn remove_files(&self, id: &ContainerId) -> Result<()> {
         // Before the directory by which a sweep would find them.
-        files::remove_tree(self.runtime_directory(ETC)?, id.as_str())?;
+        self.clear_runtime(id)?;
         self.remove_overlay_work(id);
         match (files::remove_tree(&self.containers, id.as_str()), self.store.ownership()) {
             (Ok(_), _) => Ok(()),
@@ -304,7 +457,7 @@ impl<'a> Containers<'a> {
     /// Removes the directory that overlayfs made in `work`: its mode is 0, so that a plain user, whose it is,
     /// cannot look into it but can remove it while it is empty. Saves a user namespace for most containers;
     /// where it does not work, that comes next.
-    fn remove_overlay_work(&self, id: &ContainerId) {
+    pub(crate) fn remove_overlay_work(&self, id: &ContainerId) {
         let work =
             open(self.containers.as_fd(), id.as_str()).and_then(|container| open(container.as_fd(), "work"));
         if let Ok(work) = work {
@@ -371,11 +524,22 @@ impl<'a> Containers<'a> {
             return Ok(false);
         }
         let record = self.record(id)?;
-        if record.as_ref().is_some_and(|record| !record.remove) {
+        if record.as_ref().is_some_and(|record| !record.remove || self.waits_for_start(id)) {
             return Ok(false);
         }
+        let _watched = match self.watch(id) {
+            // Another command takes care of it just now.
+            Err(Error::NoContainer { .. } | Error::Running { .. }) => return Ok(false),
+            result => result?,
+        };
         self.discard(id, record.and_then(|record| record.name))?;
         Ok(true)
+    }
+
+    /// Whether a container was made, and never started.
+    fn waits_for_start(&self, id: &ContainerId) -> bool {
+        let life = self.directory_of(id).ok().and_then(|directory| Life::read(directory.as_fd()));
+        life.is_some_and(|life| life.status == monitor::Status::Created)
     }
 
     /// Removes a container that stayed; with `force` also one that runs, whose processes are killed.
@@ -386,6 +550,15 @@ impl<'a> Containers<'a> {
         if !force && self.is_alive(id)? {
             return Err(Error::Running { id: id.short().to_owned() });
         }
+        if force {
+            stop::end(self, id)?;
+        }
+        // Nobody starts it from here on.
+        let _watched = match self.watch(id) {
+            // It was to go away at its end.
+            Err(Error::NoContainer { .. }) => return self.forget(id),
+            result => result?,
+        };
         let name = self.record(id)?.and_then(|record| record.name);
         self.discard(id, name)
     }
@@ -395,7 +568,13 @@ impl<'a> Containers<'a> {
             Some(name) => self.drop_name(&name, id)?,
             None => self.drop_names_of(id)?,
         }
-        // Its cgroup and what else the runtime keeps of a process that is gone.
+        self.forget_process(id)?;
+        self.remove_files(id)?;
+        self.forget(id)
+    }
+
+    /// Removes the cgroup of a container and what else the runtime keeps of its process, which is killed if it lives.
+    pub(crate) fn forget_process(&self, id: &ContainerId) -> Result<()> {
         match runtime::Container::load(&self.states, id.as_str()) {
             Ok(container) => drop(container.delete(true)?),
             Err(runtime::Error::NoContainer(_)) => {}
@@ -403,8 +582,7 @@ impl<'a> Containers<'a> {
         }
         // Half-written files, or a directory without any.
         files::remove_tree(self.runtime_directory(STATES)?, id.as_str())?;
-        self.remove_files(id)?;
-        self.forget(id)
+        Ok(())
     }
 
     /// A container that died before its record was written may have a name already.
@@ -437,10 +615,20 @@ impl Reserved {
     /// # Errors
     /// [`Error::Files`].
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let bytes = serde_json::to_vec(value).expect("strings, numbers and maps with string keys");
-        atomic::write(self.directory.as_fd(), name, &bytes, 0o600, Durability::Volatile)?;
-        Ok(())
+        write_json(self.directory.as_fd(), name, value)
     }
+
+    /// Tells whoever waits for the container how it ended: they hold the file open, which is about to be removed.
+    pub(crate) fn tell_exit_code(&self, code: u8) {
+        // Who finds nothing there asks `life.json`.
+        rustix::io::pwrite(&self.alive, code.to_string().as_bytes(), 0).ok();
+    }
+}
+
+fn write_json(directory: BorrowedFd<'_>, name: &str, value: &impl Serialize) -> Result<()> {
+    let bytes = serde_json::to_vec(value).expect("strings, numbers and maps with string keys");
+    atomic::write(directory, name, &bytes, 0o600, Durability::Volatile)?;
+    Ok(())
 }
 
 fn random() -> Result<[u8; 32]> {

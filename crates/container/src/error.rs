@@ -90,6 +90,42 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// A container that does not run cannot do what was asked.
+    #[error("container `{id}` is not running")]
+    NotRunning {
+        /// Its short id.
+        id: String,
+    },
+    /// A container of the foreground that goes away has nothing to start again from.
+    #[error("container `{id}` cannot be started again: it was run in the foreground, to be removed")]
+    NotStartable {
+        /// Its short id.
+        id: String,
+    },
+    /// A container's state forbids what was asked.
+    #[error("container `{id}` is {status}")]
+    Status {
+        /// Its short id.
+        id: String,
+        /// Docker's word.
+        status: &'static str,
+    },
+    /// A container's monitor could not start it.
+    #[error("{message}")]
+    Start {
+        /// What it said.
+        message: String,
+        /// What to do next.
+        hint: Option<String>,
+        /// The exit code of the command.
+        code: u8,
+    },
+    /// A process did not end.
+    #[error("container `{id}` did not end after it was killed")]
+    StillRunning {
+        /// Its short id.
+        id: String,
+    },
     /// A container that runs is not removed unasked.
     #[error("container `{id}` is running")]
     Running {
@@ -147,6 +183,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Runtime(error) => error.exit_code(),
+            Self::Start { code, .. } => *code,
             _ => 125,
         }
     }
@@ -162,6 +199,8 @@ impl Error {
                 Some(format!("create it first: `mkdir -p {}`", path.display()))
             }
             Self::Runtime(error) => error.hint(),
+            Self::Start { hint, .. } => hint.clone(),
+            Self::NotRunning { id } => Some(format!("`brig start {id}` starts it")),
             Self::NameInUse { .. } => {
                 Some("choose another name, or remove that container with `brig rm`".to_owned())
             }

@@ -74,6 +74,8 @@ pub struct Options {
     pub timeout: Option<u32>,
     /// `--detach-keys`.
     pub detach_keys: Option<String>,
+    /// `--pidfile`, absolute.
+    pub pid_file: Option<PathBuf>,
 }
 
 /// Who and what runs.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use idmap::allocate::{self, Claim, Pool};
 use idmap::{Map, Span, Subordinate};
+use monitor::Life;
 use oci::Reference;
 use oci::image::Platform;
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
@@ -17,6 +18,7 @@ use store::{Image, Ownership, Snapshot, Store};
 use crate::containers::{Containers, Reserved};
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
+use crate::kept::{KEPT, Kept};
 use crate::lsm::{Categories, Modules, selinux};
 use crate::options::Options;
 use crate::record::{ProcessConfig, Record};
@@ -49,14 +51,11 @@ pub struct Site<'a> {
 /// A container that is ready to start.
 #[derive(Debug)]
 pub struct Ready {
-    reserved: Reserved,
-    snapshot: Snapshot,
-    claim: Option<Claim>,
-    categories: Option<Categories>,
-    init: bool,
-    interactive: bool,
-    remove: bool,
-    require_all: bool,
+    pub(crate) reserved: Reserved,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) claim: Option<Claim>,
+    pub(crate) categories: Option<Categories>,
+    pub(crate) options: Options,
     /// Its specification and what should be known about it.
     pub configured: Configured,
 }
@@ -129,17 +128,9 @@ pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
     drop(lock);
     let made = held.and_then(|()| make(site, image, &found, options, ids, &snapshot, &reserved));
     match made {
-        Ok((configured, claim, categories)) => Ok(Ready {
-            reserved,
-            snapshot,
-            claim,
-            categories,
-            init: options.process.init,
-            interactive: options.interactive,
-            remove: options.remove,
-            require_all: options.require_all,
-            configured,
-        }),
+        Ok((configured, claim, categories)) => {
+            Ok(Ready { reserved, snapshot, claim, categories, options: options.clone(), configured })
+        }
         Err(error) => {
             // The first error is the one to tell; what could not be removed is swept later.
             drop(site.containers.remove(reserved));
@@ -217,6 +208,9 @@ fn make(
     let asked = (options, Modules::prepare(options, categories.as_ref()));
     let made = configure(site, image, asked, ids, snapshot, &reserved.id, &files).and_then(|configured| {
         write_files(site, options, &configured, site.containers.make_etc(&reserved.id)?.as_fd())?;
+        if options.detached || !options.remove {
+            reserved.write_json(KEPT, &Kept::new(options, &site.environment))?;
+        }
         if !options.remove {
             // Who goes away has it in the run-time state only: each file on a disk costs its making and removal.
             reserved.write_json("spec.json", &configured.spec)?;
@@ -237,7 +231,7 @@ fn make(
     }
 }
 
-fn configure(
+pub(crate) fn configure(
     site: &Site<'_>,
     image: &Image,
     (options, modules): (&Options, Modules),
@@ -255,7 +249,7 @@ fn configure(
 }
 
 /// A range of ids of the container's own, where root asks for one.
-fn claim(
+pub(crate) fn claim(
     site: &Site<'_>,
     options: &Options,
     ids: IdSource,
@@ -281,11 +275,11 @@ fn claim(
     Ok((IdSource::Range(claim.span()), Some(claim)))
 }
 
-fn claims(site: &Site<'_>) -> Result<OwnedFd> {
+pub(crate) fn claims(site: &Site<'_>) -> Result<OwnedFd> {
     site.containers.runtime_directory("ids")
 }
 
-fn engine_files(site: &Site<'_>, id: &ContainerId) -> EngineFiles {
+pub(crate) fn engine_files(site: &Site<'_>, id: &ContainerId) -> EngineFiles {
     let directory = site.containers.etc(id);
     EngineFiles {
         hosts: directory.join("hosts"),
@@ -295,7 +289,7 @@ fn engine_files(site: &Site<'_>, id: &ContainerId) -> EngineFiles {
 }
 
 /// Writes the three files, owned by the container's root so that he may edit them.
-fn write_files(
+pub(crate) fn write_files(
     site: &Site<'_>,
     options: &Options,
     configured: &Configured,
@@ -404,48 +398,12 @@ impl Ready {
     /// # Errors
     /// [`Error::Runtime`]: nothing is left behind then.
     pub fn run(self, site: &Site<'_>, warn: &dyn Fn(&str)) -> Result<Ended> {
-        let Self {
-            reserved,
-            snapshot,
-            claim,
-            categories,
-            init,
-            interactive,
-            remove,
-            require_all,
-            configured,
-        } = self;
-        let writable = rustix::io::fcntl_dupfd_cloexec(&reserved.directory, 3)
-            .map_err(|source| Error::System { action: "duplicate", path: reserved.path.clone(), source })?;
-        let cache = filter_cache(site, &configured);
-        let mut configured = configured;
-        let bus = site.bus.clone().filter(|_| in_scope(&mut configured.spec, reserved.id.as_str()));
-        let request = runtime::Request {
-            id: reserved.id.as_str(),
-            spec: configured.spec,
-            bundle: &bundle(&reserved.path),
-            root: site.containers.states(),
-            layers: Some(runtime::Layers {
-                lower: snapshot.lower,
-                writable: Some(writable),
-                ephemeral: remove,
-            }),
-            checked_sources: configured.checked_sources,
-            cgroup: runtime::CgroupOptions::for_caller(bus),
-            default_resources: Some(&configured.default_limits),
-            require_defaults: require_all,
-            announce: Some(runtime::Announce(warn)),
-            filter_cache: cache.as_ref().map(AsFd::as_fd),
-            console_socket: None,
-            pid_file: None,
-            preserve_descriptors: 0,
-            no_pivot: false,
-            keep_keyring: false,
-            init,
-            interactive,
-        };
-        let mut report = runtime::Report::default();
-        let ended = runtime::run(request, false, false, &mut report);
+        let Self { reserved, snapshot, claim, categories, options, configured } = self;
+        let started = monitor::now();
+        let (remove, mut report) = (options.remove, runtime::Report::default());
+        let ended = with_request(site, &reserved, snapshot, &options, configured, warn, |request| {
+            runtime::run(request, false, false, &mut report)
+        });
         let mut warnings = report.warnings;
         let mut note = |what: &str, result: Result<()>| {
             if let Err(error) = result {
@@ -461,10 +419,18 @@ impl Ready {
         }
         match ended {
             Ok(exit) => {
+                reserved.tell_exit_code(exit.0);
                 if remove {
                     note("remove the container", site.containers.remove(reserved));
                 } else {
-                    note("keep the exit code", reserved.write_json("exit.json", &exit.0));
+                    let life = Life {
+                        status: monitor::Status::Exited,
+                        started,
+                        finished: monitor::now(),
+                        exit_code: exit.0,
+                        ..Life::default()
+                    };
+                    note("keep the exit code", life.write(reserved.directory.as_fd()).map_err(Error::from));
                     note("leave the container", site.containers.leave(reserved));
                 }
                 Ok(Ended { code: exit.0, warnings })
@@ -472,7 +438,7 @@ impl Ready {
             Err(error) => {
                 // The first error is the one to tell; what could not be removed is swept later.
                 drop(site.containers.remove(reserved));
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -489,6 +455,47 @@ impl Ready {
         let released = released.and(self.categories.map_or(Ok(()), Categories::release));
         site.containers.remove(self.reserved).and(released)
     }
+}
+
+/// Hands what is ready to the runtime.
+pub(crate) fn with_request<T>(
+    site: &Site<'_>,
+    reserved: &Reserved,
+    snapshot: Snapshot,
+    options: &Options,
+    mut configured: Configured,
+    warn: &dyn Fn(&str),
+    then: impl FnOnce(runtime::Request<'_>) -> runtime::Result<T>,
+) -> Result<T> {
+    let writable = rustix::io::fcntl_dupfd_cloexec(&reserved.directory, 3)
+        .map_err(|source| Error::System { action: "duplicate", path: reserved.path.clone(), source })?;
+    let cache = filter_cache(site, &configured);
+    let bus = site.bus.clone().filter(|_| in_scope(&mut configured.spec, reserved.id.as_str()));
+    let request = runtime::Request {
+        id: reserved.id.as_str(),
+        spec: configured.spec,
+        bundle: &bundle(&reserved.path),
+        root: site.containers.states(),
+        layers: Some(runtime::Layers {
+            lower: snapshot.lower,
+            writable: Some(writable),
+            ephemeral: options.remove,
+        }),
+        checked_sources: configured.checked_sources,
+        cgroup: runtime::CgroupOptions::for_caller(bus),
+        default_resources: Some(&configured.default_limits),
+        require_defaults: options.require_all,
+        announce: Some(runtime::Announce(warn)),
+        filter_cache: cache.as_ref().map(AsFd::as_fd),
+        console_socket: None,
+        pid_file: options.pid_file.clone(),
+        preserve_descriptors: 0,
+        no_pivot: false,
+        keep_keyring: false,
+        init: options.process.init,
+        interactive: options.interactive,
+    };
+    Ok(then(request)?)
 }
 
 /// The runtime names the bundle in `state` and in what hooks read; nothing is opened by this text.

@@ -147,6 +147,41 @@ pub fn create(request: Request<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// A container that was started. The caller is its parent: he waits for it.
+#[derive(Debug)]
+pub struct Started {
+    /// Its first process.
+    pub pid: i32,
+    /// When that process started, in clock ticks after boot.
+    pub start_time: u64,
+    /// The process's pidfd.
+    pub process: OwnedFd,
+    /// Master of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Makes the container and starts it, with these descriptors as its standard streams (a terminal takes none).
+///
+/// # Errors
+/// Nothing is left behind then.
+pub fn start(request: Request<'_>, streams: Vec<Stream>, report: &mut Report) -> Result<Started> {
+    let (id, root, pid_file) = (request.id.to_owned(), request.root, request.pid_file.clone());
+    let mut made = make(request, Purpose::Run, streams, report)?;
+    let process = launch::open_process(made.launched.pid)?;
+    let checked = verify::verify(&made.plan, &process)
+        .and_then(|()| finish_start(&made, None, pid_file.as_deref()))
+        .and_then(|()| poststart(&made.saved));
+    if let Err(error) = checked {
+        drop(made.launched);
+        undo(root, &id, made.cgroup.as_ref(), Some(&made.saved));
+        return Err(error);
+    }
+    let terminal = made.answers.terminal.take();
+    let (pid, process) = made.launched.release();
+    let pid = pid.as_raw_nonzero().get();
+    Ok(Started { pid, start_time: made.saved.start_time, process, terminal })
+}
+
 /// Makes the container, starts it and waits for its end in the foreground.
 pub fn run(request: Request<'_>, detach: bool, keep: bool, report: &mut Report) -> Result<Exit> {
     let (id, root, interactive) = (request.id.to_owned(), request.root, request.interactive);

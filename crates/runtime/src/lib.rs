@@ -38,9 +38,12 @@ mod subgroup;
 mod error;
 pub mod facts;
 
-pub use create::{Announce, CgroupOptions, CheckedSource, Report, Request, create, plan_of, run};
+pub use create::{
+    Announce, CgroupOptions, CheckedSource, Report, Request, Started, create, plan_of, run, start,
+};
 pub use error::{Error, Result};
 pub use foreground::Exit;
 pub use join::{ExecRequest, exec, exec_in};
 pub use lifecycle::{Container, status_name};
 pub use prepare::Layers;
+pub use relay::Stream;

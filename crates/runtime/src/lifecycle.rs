@@ -105,6 +105,11 @@ impl<'a> Container<'a> {
     }
 
     fn send(&self, signal: Signal) -> Result<()> {
+        self.send_number(signal.as_raw())
+    }
+
+    /// Sends a signal by its number to the first process, also a real-time one.
+    pub fn send_number(&self, signal: i32) -> Result<()> {
         let failed = |errno| Error::system("signal", &self.saved.id, errno);
         let process = match rustix::process::pidfd_open(state::pid(self.saved.pid)?, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Err(self.wrong("signal", Status::Stopped)),
@@ -114,7 +119,7 @@ impl<'a> Container<'a> {
         if !self.saved.is_alive() {
             return Err(self.wrong("signal", Status::Stopped));
         }
-        rustix::process::pidfd_send_signal(&process, signal).map_err(failed)
+        sys::signal::send(process.as_fd(), signal).map_err(failed)
     }
 
     /// Sends a signal to the first process, or to all.

@@ -27,7 +27,7 @@ const MOST_WAITING: usize = 1 << 20;
 const END_OF_FILE: u8 = 4;
 
 /// A stream of the container's: the number it has there.
-pub(crate) type Stream = (OwnedFd, u32);
+pub type Stream = (OwnedFd, u32);
 
 /// Copies in both directions until the container ends.
 pub(crate) struct Relay {

@@ -37,6 +37,18 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Reads `image.json` of a container's directory.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] where it is missing or cannot be understood, [`Error::Files`].
+    pub fn read(container: BorrowedFd<'_>) -> Result<Self> {
+        let damaged = || Error::Lease { path: FILE.to_owned() };
+        let bytes = files::root::read_bounded(container, FILE, MAX_LEASE)?.ok_or_else(damaged)?;
+        serde_json::from_slice(&bytes).map_err(|_| damaged())
+    }
+}
+
 /// Writes `image.json` into a container's directory: from then on the image stays until that directory
 /// goes. The caller holds the store lock since it resolved the image.
 ///

@@ -1,7 +1,7 @@
 //! `execve(2)`, descriptors at exec, `_exit(2)`.
 
 use std::ffi::{CStr, CString, c_char};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -98,6 +98,22 @@ pub fn execve_descriptor(
         )
     };
     last_errno()
+}
+
+/// Takes over a descriptor that was inherited over exec, and marks it close-on-exec again. `EBADF` where there is none.
+///
+/// For the first lines of a program that was told its numbers by whoever executed it: each number once, before it opens
+/// anything. The standard streams are refused.
+pub fn inherited(number: i32) -> Result<OwnedFd, Errno> {
+    if number <= 2 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: fcntl takes integers only and answers EBADF for a number that is not open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return Err(last_errno());
+    }
+    // SAFETY: the descriptor is open; that nobody else owns it is what the caller says, as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Ends the process at once: no destructors, no `atexit`, no flush.

@@ -46,6 +46,15 @@ pub fn block_all_into_descriptor() -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Sends a signal by its number, also a real-time one, to the process of a pidfd.
+pub fn send(process: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
+    let information = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: takes integers, and no structure: the kernel fills one in as kill(2) does.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), number, information, 0) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
 /// One signal read from a descriptor of [`block_all_into_descriptor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {

@@ -9,18 +9,28 @@ mod image_inspect;
 mod images;
 mod import;
 mod info;
+mod kill;
 mod load;
+mod pause;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
+mod start;
+mod stop;
 mod tag;
+mod unpause;
 mod version;
+mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use container::Site;
+use container::value::name::ContainerId;
 
 use crate::error::{ENGINE_ERROR, FAILED, Failure};
 use crate::global::{Early, Global};
@@ -36,6 +46,15 @@ struct Command {
 /// Every command that is the first word after `brig`.
 const COMMANDS: &[Command] = &[
     Command { name: "run", about: "Run a program in a new container", run: run::run },
+    Command { name: "create", about: "Make a container and leave it for a later start", run: run::create },
+    Command { name: "start", about: "Start containers that are created or ended", run: start::run },
+    Command { name: "stop", about: "Stop containers", run: stop::run },
+    Command { name: "kill", about: "Send a signal to containers", run: kill::run },
+    Command { name: "restart", about: "Stop containers and start them again", run: restart::run },
+    Command { name: "pause", about: "Freeze the processes of containers", run: pause::run },
+    Command { name: "unpause", about: "Let frozen containers go on", run: unpause::run },
+    Command { name: "wait", about: "Wait until containers end and print their exit codes", run: wait::run },
+    Command { name: "rename", about: "Give a container another name", run: rename::run },
     Command { name: "images", about: "List images", run: images::run },
     Command {
         name: "import",
@@ -129,6 +148,43 @@ fn usage(name: &str, text: &str) -> Failure {
         .fold(failure, |failure, hint| failure.hint(hint.replace('\'', "`")))
         .hint(format!("`{name} --help` lists the flags"))
         .code(ENGINE_ERROR)
+}
+
+/// Does the same to each container and prints what was typed for it; goes on after a failure, as docker does.
+pub(crate) fn each(
+    global: &Global,
+    names: &[String],
+    act: impl Fn(&Site<'_>, &ContainerId) -> container::Result<()>,
+) -> Result<u8, Failure> {
+    each_printing(global, names, |site, id, name| act(site, id).map(|()| Some(name.to_owned())))
+}
+
+/// As [`each`], and prints what `act` returns.
+pub(crate) fn each_printing(
+    global: &Global,
+    names: &[String],
+    act: impl Fn(&Site<'_>, &ContainerId, &str) -> container::Result<Option<String>>,
+) -> Result<u8, Failure> {
+    crate::site::with(global, |site, _| {
+        let mut code = 0;
+        for name in names {
+            match site.containers.find(name).and_then(|id| act(site, &id, name)) {
+                Ok(Some(text)) => output::print(&format!("{text}\n"))?,
+                Ok(None) => {}
+                Err(error) => {
+                    global.log.failure(&run::failure(error));
+                    code = FAILED;
+                }
+            }
+        }
+        Ok(code)
+    })
+}
+
+/// Parses a signal, as `--signal` has it.
+pub(crate) fn signal(text: &str) -> Result<i32, Failure> {
+    container::spec::signal(text)
+        .ok_or_else(|| Failure::user(format!("`{}` is no signal, see signal(7)", text.escape_debug())))
 }
 
 /// Names and one-line descriptions.

@@ -3,12 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-use container::Containers;
 
-use crate::command;
-use crate::error::{FAILED, Failure};
+use crate::command::{self, each};
+use crate::error::Failure;
 use crate::global::Global;
-use crate::{output, site};
 
 /// Remove containers
 #[derive(Debug, Parser)]
@@ -27,18 +25,5 @@ struct Rm {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Rm = command::parse("brig rm", args)?;
-    let (store, _) = site::store(global)?;
-    let containers = Containers::open(&store, &global.runroot()?).map_err(command::run::failure)?;
-    let mut code = 0;
-    for name in &flags.containers {
-        match containers.find(name).and_then(|id| containers.delete(&id, flags.force)) {
-            Ok(()) => output::print(&format!("{name}\n"))?,
-            // As docker: the others are removed all the same.
-            Err(error) => {
-                global.log.failure(&command::run::failure(error));
-                code = FAILED;
-            }
-        }
-    }
-    Ok(code)
+    each(global, &flags.containers, |site, id| site.containers.delete(id, flags.force))
 }

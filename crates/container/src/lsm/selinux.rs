@@ -83,6 +83,23 @@ impl Categories {
     }
 }
 
+/// Gives back every pair that a container holds, whoever reserved it.
+///
+/// # Errors
+/// [`Error::System`].
+pub fn release_all(directory: &OwnedFd, owner: &str) -> Result<()> {
+    let fail = |source| Error::System { action: "release", path: "mcs".into(), source };
+    for entry in rustix::fs::Dir::read_from(directory).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        let target = rustix::fs::readlinkat(directory, name, Vec::new());
+        if target.is_ok_and(|target| target.as_bytes() == owner.as_bytes()) {
+            rustix::fs::unlinkat(directory, name, AtFlags::empty()).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
 fn draw() -> Result<u32> {
     let mut bytes = [0; 4];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())

@@ -21,6 +21,7 @@ use idmap::Map;
 use oci::image::Config;
 use oci::runtime::{Linux, Namespace, NamespaceKind, Process, Resources, Root, SPEC_VERSION, Spec};
 
+pub(crate) use process::PROXY;
 pub use process::signal;
 
 use crate::error::{Error, Result};

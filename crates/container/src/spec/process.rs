@@ -14,7 +14,7 @@ use crate::weakening::{WeakeningKind, Weakenings};
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Names of the variables that `--http-proxy` copies, in both cases.
-const PROXY: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+pub(crate) const PROXY: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
 
 /// The program and its words, by docker's rules: the flag's entrypoint drops the image's command, words
 /// after the image replace the image's command.

@@ -22,6 +22,27 @@ pub(super) struct Flags {
     /// Remove the container when it ends
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
     pub(super) rm: bool,
+    /// Run in the background and print the container's id
+    #[arg(short = 'd', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) detach: bool,
+    /// Keys that leave a terminal's container running, ctrl-p,ctrl-q
+    #[arg(long, value_name = "KEYS", help_heading = "Container")]
+    pub(super) detach_keys: Option<String>,
+    /// Remove a container of that name first
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
+    pub(super) replace: bool,
+    /// no, on-failure[:TIMES], always or unless-stopped
+    #[arg(long, value_name = "POLICY", help_heading = "Container")]
+    pub(super) restart: Option<String>,
+    /// Seconds between being asked to stop and being killed
+    #[arg(long, value_name = "SECONDS", help_heading = "Container")]
+    pub(super) stop_timeout: Option<u32>,
+    /// Seconds after which the container is killed
+    #[arg(long, value_name = "SECONDS", help_heading = "Container")]
+    pub(super) timeout: Option<u32>,
+    /// Write the pid of the container's first process to a file
+    #[arg(long, value_name = "FILE", help_heading = "Container")]
+    pub(super) pidfile: Option<String>,
     /// Keep standard input open
     #[arg(short = 'i', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
     pub(super) interactive: bool,

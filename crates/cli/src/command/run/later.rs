@@ -2,14 +2,6 @@
 
 /// The flag as clap names it in its error, and what to do today.
 const LATER: &[(&str, &str)] = &[
-    (
-        "-d",
-        "detached containers come with the next release: leave `-d` out and the container runs in the foreground",
-    ),
-    (
-        "--detach",
-        "detached containers come with the next release: leave it out and the container runs in the foreground",
-    ),
     ("-p", "published ports come with networks: use `--network host`"),
     ("--publish", "published ports come with networks: use `--network host`"),
     ("-P", "published ports come with networks: use `--network host`"),
@@ -22,9 +14,6 @@ const LATER: &[(&str, &str)] = &[
     ("--network-alias", "it comes with networks"),
     ("-a", "it comes with detached containers: the streams are attached already"),
     ("--attach", "it comes with detached containers: the streams are attached already"),
-    ("--detach-keys", "it comes with detached containers"),
-    ("--restart", "it comes with detached containers"),
-    ("--stop-timeout", "it comes with detached containers"),
     ("--health-cmd", "it comes with detached containers"),
     ("--health-interval", "it comes with detached containers"),
     ("--health-retries", "it comes with detached containers"),
@@ -41,10 +30,7 @@ const LATER: &[(&str, &str)] = &[
     ("--secret", "mount a file read-only with `-v FILE:/run/secrets/NAME:ro`"),
     ("--runtime", "brig is its own runtime"),
     ("--rootfs", "import the directory as an image: `tar -C DIR -c . | brig import - NAME`"),
-    ("--replace", "remove the old container first"),
     ("--pod", "pods come later"),
-    ("--time", "timeouts come with detached containers"),
-    ("--timeout", "timeouts come with detached containers: use `timeout SECONDS brig run ...`"),
 ];
 
 /// What to do instead of a flag that is not there yet.

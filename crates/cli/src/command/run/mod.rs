@@ -5,15 +5,13 @@ mod later;
 mod options;
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
-use std::path::Path;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use container::spec::Configured;
 use container::value::ids::UserNamespace;
-use container::{Containers, Preview, Site};
+use container::{Error, IdSource, Options, Preview, Ready, Site};
 
 use self::flags::Flags;
 pub(crate) use self::options::failure;
@@ -27,40 +25,77 @@ const NAME: &str = "brig run";
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let (flags, image, words) = parse(args)?;
+    let (flags, image, words) = parse(NAME, args)?;
     let options = options::options(&flags, words)?;
+    seal(&flags, &options)?;
+    site::with(global, |site, ids| {
+        if flags.dry_run {
+            let preview = container::preview(site, &image, &options, ids).map_err(failure)?;
+            warn(global, &preview.configured);
+            output::print(&describe(&preview)?)?;
+            return Ok(0);
+        }
+        let ready = prepare(global, site, &flags, &image, &options, ids)?;
+        if flags.detach {
+            let id = ready.id().to_string();
+            ready.detach(site, None, &|text| global.log.warning(text)).map_err(failure)?;
+            output::print(&format!("{id}\n"))?;
+            return Ok(0);
+        }
+        let ended = ready.run(site, &|text| global.log.warning(text)).map_err(failure)?;
+        for warning in &ended.warnings {
+            global.log.warning(warning);
+        }
+        Ok(ended.code)
+    })
+}
+
+/// Runs `brig create`.
+pub(crate) fn create(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    let (flags, image, words) = parse("brig create", args)?;
+    let mut options = options::options(&flags, words)?;
+    options.detached = true;
+    seal(&flags, &options)?;
+    site::with(global, |site, ids| {
+        let ready = prepare(global, site, &flags, &image, &options, ids)?;
+        let id = ready.set_aside(site).map_err(failure)?;
+        output::print(&format!("{id}\n"))?;
+        Ok(0)
+    })
+}
+
+/// A container of the host's user namespace could write to the program that its monitor runs (CVE-2019-5736).
+fn seal(flags: &Flags, options: &Options) -> Result<(), Failure> {
     if options.namespaces.user == UserNamespace::Host && !flags.dry_run {
         sealed::run_read_only()
             .map_err(|errno| Failure::environment(format!("execute brig from a read-only mount: {errno}")))?;
     }
-    let (store, ids) = site::store(global)?;
-    let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
-    let binary = input::own_program()?;
-    let site = Site {
-        store: &store,
-        containers: &containers,
-        binary: binary.as_fd(),
-        environment: environment(),
-        etc: Path::new(site::ETC),
-        bus: crate::global::scope_bus(),
-    };
-    if flags.dry_run {
-        let preview = container::preview(&site, &image, &options, ids).map_err(failure)?;
-        warn(global, &preview.configured);
-        output::print(&describe(&preview)?)?;
-        return Ok(0);
-    }
+    Ok(())
+}
+
+/// Makes the container, says what it opens, writes its id where that was asked for.
+fn prepare(
+    global: &Global,
+    site: &Site<'_>,
+    flags: &Flags,
+    image: &str,
+    options: &Options,
+    ids: IdSource,
+) -> Result<Ready, Failure> {
     let cidfile = flags.cidfile.as_deref().map(input::create_new).transpose()?;
-    let ready = container::prepare(&site, &image, &options, ids).map_err(failure)?;
+    if let Some(name) = options.name.as_ref().filter(|_| flags.replace) {
+        match site.containers.find(name.as_str()) {
+            Ok(id) => site.containers.delete(&id, true).map_err(failure)?,
+            Err(Error::NoContainer { .. }) => {}
+            Err(error) => return Err(failure(error)),
+        }
+    }
+    let ready = container::prepare(site, image, options, ids).map_err(failure)?;
     warn(global, &ready.configured);
     if let Some(file) = cidfile {
         files::write_all(file, ready.id().as_str().as_bytes()).map_err(Failure::environment)?;
     }
-    let ended = ready.run(&site, &|text| global.log.warning(text)).map_err(failure)?;
-    for warning in &ended.warnings {
-        global.log.warning(warning);
-    }
-    Ok(ended.code)
+    Ok(ready)
 }
 
 /// Says what was opened and what protects less than it should (invariants 4 and 5).
@@ -74,17 +109,6 @@ fn warn(global: &Global, configured: &Configured) {
     for warning in &configured.warnings {
         global.log.warning(warning);
     }
-}
-
-/// The caller's environment as text; what is no text cannot be an entry of a specification.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the program that reads the environment for its libraries"
-)]
-fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 /// The steps, then the specification.
@@ -102,8 +126,8 @@ fn describe(preview: &Preview) -> Result<String, Failure> {
 }
 
 /// Parses the flags; gives the image and the words after it.
-fn parse(args: Vec<OsString>) -> Result<(Flags, String, Vec<String>), Failure> {
-    let words = std::iter::once(OsString::from(NAME)).chain(args);
+fn parse(name: &'static str, args: Vec<OsString>) -> Result<(Flags, String, Vec<String>), Failure> {
+    let words = std::iter::once(OsString::from(name)).chain(args);
     let mut flags = Flags::try_parse_from(words).map_err(|error| {
         if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
             (error.kind(), error.get(ContextKind::InvalidArg))
@@ -111,7 +135,7 @@ fn parse(args: Vec<OsString>) -> Result<(Flags, String, Vec<String>), Failure> {
         {
             return Failure::user(format!("`{flag}` is not there yet")).hint(instead);
         }
-        command::usage_error(NAME, &error)
+        command::usage_error(name, &error)
     })?;
     let mut words = std::mem::take(&mut flags.words).into_iter().map(|word| {
         word.into_string().map_err(|word| Failure::user(format!("`{}` is not UTF-8", word.to_string_lossy())))

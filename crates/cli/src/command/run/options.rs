@@ -27,6 +27,12 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         terminal: flags.tty,
         read_only: flags.read_only,
         require_all: flags.require_all,
+        detached: flags.detach,
+        restart: restart(flags.restart.as_deref())?,
+        stop_timeout: flags.stop_timeout,
+        timeout: flags.timeout,
+        detach_keys: flags.detach_keys.clone(),
+        pid_file: flags.pidfile.as_deref().map(input::absolute).transpose()?,
         ..Options::default()
     };
     options.process.command = command;
@@ -38,6 +44,16 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         security(option, &mut options)?;
     }
     Ok(options)
+}
+
+/// `--restart`: its name and `on-failure`'s number.
+fn restart(text: Option<&str>) -> Result<container::RestartPolicy, Failure> {
+    let Some(text) = text else { return Ok(container::RestartPolicy::default()) };
+    let policy: monitor::restart::Policy = text.parse().map_err(|_| {
+        let expected = "use no, on-failure[:TIMES], always or unless-stopped";
+        failure(value("--restart", text, expected))
+    })?;
+    Ok(container::RestartPolicy { name: policy.name().to_owned(), maximum_retry_count: policy.maximum() })
 }
 
 /// Wraps an error of the library with its hint.

@@ -1,0 +1,403 @@
+//! The loop.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::termios::Winsize;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::client::{self, Client};
+use crate::control;
+use crate::log::{Log, Stream};
+use crate::{Life, Settings, Status, now};
+
+/// Directory of log files in a container's directory.
+const LOG: &str = "log";
+/// `^D`: what ends the input of a program that reads from a terminal.
+const END_OF_FILE: u8 = 4;
+/// Bytes for the standard input that wait here; a client that sends more waits.
+const MAX_INPUT: usize = 64 << 10;
+/// How long the loop leaves a log's full receiver alone, and a terminal that nobody has open, in milliseconds.
+const PAUSE: i64 = 100;
+/// How long clients that are behind get at the end to take the last output, in milliseconds.
+const LAST_WORDS: i64 = 5_000;
+/// Most bytes that wait in a terminal of the container's, or more.
+const MOST_WAITING: usize = 1 << 20;
+/// The exit code where nobody can say it.
+const UNKNOWN: u8 = 255;
+
+/// How the container ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The settings, whose descriptors the next program gets.
+    pub settings: Settings,
+    /// Its exit code, or 128 and the signal that ended it.
+    pub code: u8,
+}
+
+struct Loop {
+    settings: Settings,
+    log: Option<Log>,
+    clients: Vec<Client>,
+    /// Bytes for the standard input that the container did not take yet.
+    input: Vec<u8>,
+    /// The standard input ends once they are written.
+    ending: bool,
+    /// Nobody has the terminal open: it is looked at again after a pause.
+    hung_up: bool,
+    /// When the container is killed, on the monotonic clock in milliseconds.
+    deadline: Option<i64>,
+}
+
+/// Watches the container until it ends, writes its `life.json`.
+///
+/// # Errors
+/// What the system says; the container runs on then, and the next command that looks at it starts another monitor.
+pub fn run(settings: Settings) -> Result<Ended, Errno> {
+    let log = open_log(&settings);
+    let deadline = settings.timeout.map(|seconds| milliseconds().saturating_add(i64::from(seconds) * 1000));
+    let mut state = Loop {
+        settings,
+        log,
+        clients: Vec::new(),
+        input: Vec::new(),
+        ending: false,
+        hung_up: false,
+        deadline,
+    };
+    if let Some(client) = state.settings.client.take() {
+        state.clients.push(Client::attached(client));
+    }
+    if let Some(log) = &mut state.log {
+        log.retry();
+    }
+    while !state.turn()? {}
+    state.drain();
+    let code = reap(state.settings.process.as_fd())?;
+    state.finish(code);
+    Ok(Ended { settings: state.settings, code })
+}
+
+/// Without a log the container lives on: what it writes goes to clients only.
+fn open_log(settings: &Settings) -> Option<Log> {
+    let run = rustix::io::fcntl_dupfd_cloexec(&settings.streams, 3).ok()?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(&settings.directory, LOG, flags, Mode::empty()).ok()?;
+    Log::open(settings.log.clone(), run, directory).ok()
+}
+
+fn milliseconds() -> i64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
+}
+
+impl Loop {
+    /// Waits for something to happen and acts upon it; true when the process ended.
+    fn turn(&mut self) -> Result<bool, Errno> {
+        let stalled = self.log.as_ref().is_some_and(Log::is_stalled);
+        let paused = stalled || self.hung_up;
+        let wait = [paused.then_some(PAUSE), self.deadline.map(|at| (at - milliseconds()).max(0))];
+        let wait = wait.into_iter().flatten().min();
+        let [ended, writable, connecting] = {
+            let settings = &self.settings;
+            let mut waited = Vec::with_capacity(6 + self.clients.len());
+            waited.push(PollFd::new(&settings.process, PollFlags::IN));
+            waited.push(PollFd::new(&settings.listener, PollFlags::IN));
+            let input = self.input_end().filter(|_| !self.input.is_empty());
+            // In a slot of its own in every turn: without input one that is never ready.
+            waited.push(match input {
+                Some(to) => PollFd::from_borrowed_fd(to, PollFlags::OUT),
+                None => PollFd::new(&settings.lock, PollFlags::empty()),
+            });
+            if self.may_read() {
+                for from in [&settings.stdout, &settings.stderr].into_iter().flatten() {
+                    waited.push(PollFd::new(from, PollFlags::IN));
+                }
+                if let Some(master) = settings.master.as_ref().filter(|_| !self.hung_up) {
+                    waited.push(PollFd::new(master, PollFlags::IN));
+                }
+            }
+            for client in &self.clients {
+                let mut events = PollFlags::empty();
+                events.set(PollFlags::IN, self.input.len() < MAX_INPUT);
+                events.set(PollFlags::OUT, client.is_behind());
+                waited.push(PollFd::from_borrowed_fd(client.socket(), events));
+            }
+            let limit = wait.map(|wait| Timespec { tv_sec: wait / 1000, tv_nsec: wait % 1000 * 1_000_000 });
+            match poll(&mut waited, limit.as_ref()) {
+                Err(Errno::INTR) => return Ok(false),
+                result => result?,
+            };
+            [0, 2, 1].map(|at| !waited[at].revents().is_empty())
+        };
+        if paused && let Some(log) = &mut self.log {
+            log.retry();
+        }
+        self.hung_up = false;
+        if connecting {
+            self.accept();
+        }
+        self.serve();
+        if writable || self.ending || !self.input.is_empty() {
+            self.write_input();
+        }
+        if self.may_read() {
+            self.read_output()?;
+        }
+        if self.deadline.is_some_and(|at| at <= milliseconds()) {
+            self.deadline = None;
+            // It may have ended by itself.
+            pidfd_send_signal(&self.settings.process, Signal::KILL).ok();
+        }
+        Ok(ended)
+    }
+
+    fn input_end(&self) -> Option<BorrowedFd<'_>> {
+        self.settings.stdin.as_ref().or(self.settings.master.as_ref()).map(AsFd::as_fd)
+    }
+
+    /// Whether output is read: not while a client has no room for it, as in any pipeline, nor while the log has none.
+    fn may_read(&self) -> bool {
+        let log_is_full = self.log.as_ref().is_some_and(|log| log.is_stalled() && !log.drops());
+        !log_is_full && !self.clients.iter().any(Client::is_behind)
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        while let Ok(socket) = accept_with(&self.settings.listener, flags) {
+            if self.clients.len() < client::MOST {
+                self.clients.push(Client::new(socket));
+            }
+        }
+    }
+
+    /// What clients say, and what they had no room for.
+    fn serve(&mut self) {
+        let mut clients = std::mem::take(&mut self.clients);
+        clients.retain_mut(|client| (!client.is_behind() || client.catch_up()) && self.hear(client));
+        self.clients = clients;
+    }
+
+    /// Takes a client's packets; false when it is gone.
+    fn hear(&mut self, client: &mut Client) -> bool {
+        let mut buffer = [0; control::BLOCK + 1];
+        while self.input.len() < MAX_INPUT {
+            let (kind, length) = match control::get(client.socket(), &mut buffer) {
+                Ok(Some(packet)) => packet,
+                Err(Errno::AGAIN | Errno::INTR) => return true,
+                Ok(None) | Err(_) => return false,
+            };
+            let data = &buffer[..length];
+            match (kind, data) {
+                (control::ATTACH, [wants]) => {
+                    client.attach(*wants);
+                    if !client.send(control::DONE, &[]) {
+                        return false;
+                    }
+                }
+                (control::INPUT, _) => {
+                    if self.input_end().is_some() {
+                        self.input.extend_from_slice(data);
+                    }
+                }
+                (control::END_OF_INPUT, _) => self.ending = true,
+                (control::RESIZE, [rows, high_rows, columns, high_columns]) => {
+                    let size = Winsize {
+                        ws_row: u16::from_le_bytes([*rows, *high_rows]),
+                        ws_col: u16::from_le_bytes([*columns, *high_columns]),
+                        ws_xpixel: 0,
+                        ws_ypixel: 0,
+                    };
+                    if let Some(master) = &self.settings.master {
+                        // A terminal that closed meanwhile has no size.
+                        rustix::termios::tcsetwinsize(master, size).ok();
+                    }
+                }
+                (control::STOPPING, _) => {
+                    self.settings.life.stopped_by_user = true;
+                    self.write_life();
+                    if !client.send(control::DONE, &[]) {
+                        return false;
+                    }
+                }
+                // Of a newer client: what is not understood is not done.
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn write_input(&mut self) {
+        while !self.input.is_empty() {
+            let Some(to) = self.input_end() else { break };
+            match rustix::io::write(to, &self.input) {
+                Ok(count) => drop(self.input.drain(..count)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                // Nobody inside reads any more.
+                Err(_) => self.input.clear(),
+            }
+        }
+        self.input = Vec::new();
+        if std::mem::take(&mut self.ending) {
+            match &self.settings.master {
+                Some(_) => self.input.push(END_OF_FILE),
+                None if self.settings.stdin_once => self.settings.stdin = None,
+                None => {}
+            }
+        }
+    }
+
+    /// One block of each stream.
+    fn read_output(&mut self) -> Result<usize, Errno> {
+        let mut count = 0;
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            count += self.read_stream(stream)?;
+        }
+        Ok(count + self.read_terminal())
+    }
+
+    fn read_stream(&mut self, stream: Stream) -> Result<usize, Errno> {
+        let Self { settings, log, clients, .. } = self;
+        let fifo = match stream {
+            Stream::Stdout => &settings.stdout,
+            Stream::Stderr => &settings.stderr,
+        };
+        let Some(fifo) = fifo else { return Ok(0) };
+        let nobody = clients.is_empty();
+        let mut show = |bytes: &[u8]| clients.retain_mut(|client| client.output(stream, bytes));
+        match log {
+            Some(log) if nobody => log.take(stream, fifo.as_fd(), None),
+            Some(log) => log.take(stream, fifo.as_fd(), Some(&mut show)),
+            None => {
+                let mut buffer = [0; control::BLOCK];
+                match rustix::io::read(fifo, &mut buffer) {
+                    Ok(length) => {
+                        show(&buffer[..length]);
+                        Ok(length)
+                    }
+                    Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+                    Err(errno) => Err(errno),
+                }
+            }
+        }
+    }
+
+    fn read_terminal(&mut self) -> usize {
+        let Some(master) = &self.settings.master else { return 0 };
+        let mut buffer = [0; control::BLOCK];
+        match rustix::io::read(master, &mut buffer) {
+            Ok(length) if length > 0 => {
+                let bytes = &buffer[..length];
+                self.clients.retain_mut(|client| client.output(Stream::Stdout, bytes));
+                if let Some(log) = &mut self.log {
+                    log.feed(Stream::Stdout, bytes);
+                }
+                length
+            }
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            // The last slave is closed (EIO): it may be opened again by its name.
+            _ => {
+                self.hung_up = true;
+                0
+            }
+        }
+    }
+
+    /// What the container wrote before it ended, and no more: in the host's pid namespace some of it may live on and
+    /// write without an end.
+    fn drain(&mut self) {
+        let sizes = [&self.settings.stdout, &self.settings.stderr, &self.settings.master];
+        let sizes = sizes.map(|from| {
+            from.as_ref().map_or(0, |from| rustix::pipe::fcntl_getpipe_size(from).unwrap_or(MOST_WAITING))
+        });
+        let end = milliseconds() + LAST_WORDS;
+        for (at, mut left) in sizes.into_iter().enumerate() {
+            while left > 0 {
+                if !self.may_read() && !self.wait_for_clients(end) {
+                    // They had their time.
+                    self.clients.retain(|client| !client.is_behind());
+                }
+                let read = match at {
+                    0 => self.read_stream(Stream::Stdout),
+                    1 => self.read_stream(Stream::Stderr),
+                    _ => Ok(self.read_terminal()),
+                };
+                match read {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => left = left.saturating_sub(count),
+                }
+            }
+        }
+        if let Some(log) = &mut self.log {
+            log.finish();
+        }
+        self.wait_for_clients(end);
+    }
+
+    /// Waits until no client is behind; false where that took too long.
+    fn wait_for_clients(&mut self, end: i64) -> bool {
+        loop {
+            self.clients.retain_mut(|client| !client.is_behind() || client.catch_up());
+            let left = end - milliseconds();
+            let mut waited: Vec<PollFd<'_>> = self
+                .clients
+                .iter()
+                .filter(|client| client.is_behind())
+                .map(|client| PollFd::from_borrowed_fd(client.socket(), PollFlags::OUT))
+                .collect();
+            if waited.is_empty() {
+                return true;
+            }
+            let limit = Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 };
+            if left <= 0 || poll(&mut waited, Some(&limit)).is_err() {
+                return false;
+            }
+        }
+    }
+
+    fn write_life(&self) {
+        // A full disk: the next command finds the process, or that it is gone.
+        drop(self.settings.life.write(self.settings.directory.as_fd()));
+    }
+
+    fn finish(&mut self, code: u8) {
+        let life = &mut self.settings.life;
+        *life =
+            Life { status: Status::Exited, pid: 0, finished: now(), exit_code: code, ..std::mem::take(life) };
+        self.write_life();
+        self.clients.retain_mut(|client| client.send(control::ENDED, &[code]));
+        self.wait_for_clients(milliseconds() + LAST_WORDS);
+        self.clients.clear();
+    }
+}
+
+/// Takes the exit status of the ended process; 255 where it is another one's child.
+fn reap(process: BorrowedFd<'_>) -> Result<u8, Errno> {
+    loop {
+        match waitid(WaitId::PidFd(process), WaitIdOptions::EXITED) {
+            Err(Errno::INTR) => {}
+            Err(Errno::CHILD) => return Ok(UNKNOWN),
+            Err(errno) => return Err(errno),
+            Ok(status) => {
+                let status = status.ok_or(Errno::CHILD)?;
+                let code =
+                    status.exit_status().or_else(|| status.terminating_signal().map(|number| 128 + number));
+                return Ok(u8::try_from(code.unwrap_or(1) & 0xff).unwrap_or(1));
+            }
+        }
+    }
+}
+
+/// The lock, for who goes on after the loop.
+impl Ended {
+    /// The descriptor of the lock.
+    #[must_use]
+    pub fn lock(&self) -> &OwnedFd {
+        &self.settings.lock
+    }
+}
