@@ -171,9 +171,13 @@ pub(crate) fn systemd_bus(rootless: bool) -> Result<PathBuf, Failure> {
     if !rootless {
         return Ok(PathBuf::from("/run/dbus/system_bus_socket"));
     }
-    let run = directory_variable("XDG_RUNTIME_DIR").ok_or_else(|| {
-        Failure::environment("XDG_RUNTIME_DIR names no directory, so there is no bus of yours")
-    })?;
+    // A monitor has no environment: pam_systemd(8) makes the directory there.
+    let usual = || PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw()));
+    let run = directory_variable("XDG_RUNTIME_DIR")
+        .or_else(|| Some(usual()).filter(|run| is_private_directory(run)))
+        .ok_or_else(|| {
+            Failure::environment("XDG_RUNTIME_DIR names no directory, so there is no bus of yours")
+        })?;
     Ok(run.join("bus"))
 }
 

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         b"hello" => ExitCode::from(probe::main(&args)),
         _ if args.first().is_some_and(|word| word == "monitor") => watch::monitor(&args[1..]),
         _ if args.first().is_some_and(|word| word == "monitor-end") => watch::end(&args[1..]),
+        _ if args.first().is_some_and(|word| word == "monitor-start") => watch::start(&args[1..]),
         _ if args.first().is_some_and(|word| word == "runtime") => {
             args.remove(0);
             runtime::main(args)

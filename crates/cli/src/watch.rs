@@ -1,13 +1,16 @@
 //! What a container's monitor executes: the loop, and what comes after it. Never typed by a person.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use container::value::name::ContainerId;
+use monitor::Outcome;
 
+use crate::command::run::failure;
+use crate::error::Failure;
 use crate::global::Global;
 use crate::site;
 
@@ -23,15 +26,22 @@ pub(crate) fn monitor(words: &[OsString]) -> ExitCode {
     if files::clear_cloexec(&settings.lock).is_err() {
         return ExitCode::FAILURE;
     }
-    let lock = settings.lock.as_raw_fd().to_string();
+    let (word, code) = match ended.outcome {
+        Outcome::Exited(code) => ("monitor-end", code),
+        Outcome::Stopped => ("monitor-end", settings.life.exit_code),
+        Outcome::Start => ("monitor-start", 0),
+    };
+    let [lock, code, pause] =
+        [settings.lock.as_raw_fd().to_string(), code.to_string(), settings.pause.to_string()];
     let words = [
         OsStr::new("brig"),
-        OsStr::new("monitor-end"),
+        OsStr::new(word),
         settings.root.as_os_str(),
         settings.runroot.as_os_str(),
         OsStr::new(&settings.id),
         OsStr::new(&lock),
-        OsStr::new(&ended.code.to_string()),
+        OsStr::new(&pause),
+        OsStr::new(&code),
     ]
     .map(|word| CString::new(word.as_bytes()).unwrap_or_default());
     let words = sys::exec::StringArray::new(words.into());
@@ -39,21 +49,47 @@ pub(crate) fn monitor(words: &[OsString]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// `brig monitor-end ROOT RUNROOT ID LOCK CODE`: takes the container down.
-pub(crate) fn end(words: &[OsString]) -> ExitCode {
-    let [root, runroot, id, lock, code] = words else { return ExitCode::FAILURE };
-    let id = id.to_str().and_then(ContainerId::parse);
-    let code = number(code).and_then(|code| u8::try_from(code).ok());
-    let (Some(id), Some(lock), Some(code)) = (id, number(lock), code) else { return ExitCode::FAILURE };
-    let Ok(lock) = sys::exec::inherited(lock) else { return ExitCode::FAILURE };
-    let global = Global::with_directories(Path::new(root), Path::new(runroot));
-    // Nobody reads what this process says; what could not be removed is swept by the next command.
-    match site::with(&global, |site, _| {
-        container::finish(site, &id, lock, code).map_err(crate::command::run::failure)
-    }) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+/// What the programs after the loop are told.
+struct Words {
+    global: Global,
+    id: ContainerId,
+    lock: OwnedFd,
+    pause: u32,
+    code: u8,
+}
+
+impl Words {
+    /// `ROOT RUNROOT ID LOCK PAUSE CODE`.
+    fn parse(words: &[OsString]) -> Option<Self> {
+        let [root, runroot, id, lock, pause, code] = words else { return None };
+        Some(Self {
+            global: Global::with_directories(Path::new(root), Path::new(runroot)),
+            id: ContainerId::parse(id.to_str()?)?,
+            lock: sys::exec::inherited(number(lock)?).ok()?,
+            pause: pause.to_str()?.parse().ok()?,
+            code: code.to_str()?.parse().ok()?,
+        })
     }
+}
+
+/// `brig monitor-end`: takes the container down, and starts it again where its policy says so.
+pub(crate) fn end(words: &[OsString]) -> ExitCode {
+    let Some(Words { global, id, lock, pause, code }) = Words::parse(words) else { return ExitCode::FAILURE };
+    // Nobody reads what this process says; what could not be removed is swept by the next command.
+    done(site::with(&global, |site, _| {
+        container::finish(site.containers, &id, lock, code, pause).map(drop).map_err(failure)
+    }))
+}
+
+/// `brig monitor-start`: starts the container again.
+pub(crate) fn start(words: &[OsString]) -> ExitCode {
+    let Some(Words { global, id, lock, pause, .. }) = Words::parse(words) else { return ExitCode::FAILURE };
+    // As above: why it failed is in the container's `life.json`.
+    done(site::with(&global, |site, _| container::start_again(site, &id, lock, pause).map_err(failure)))
+}
+
+fn done(result: Result<(), Failure>) -> ExitCode {
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn number(word: &OsStr) -> Option<i32> {

@@ -109,6 +109,12 @@ impl<'a> Containers<'a> {
         })
     }
 
+    /// The directory of the store.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.store.path()
+    }
+
     /// The run-time directory that [`Self::open`] was given.
     #[must_use]
     pub fn runroot(&self) -> &Path {

@@ -10,6 +10,7 @@
 
 mod error;
 
+mod adopt;
 mod capability;
 mod containers;
 mod create;
@@ -51,7 +52,7 @@ pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
 pub use record::{LogConfig, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT};
 pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
-pub use start::{reopen, restart, start};
+pub use start::{reopen, restart, start, start_again};
 pub use state::{State, Status as LifeStatus, Summary};
 pub use stop::{Stop, kill, pause, stop, unpause};
 pub use wait::{Waiting, wait};

@@ -23,12 +23,38 @@ use crate::kept::Kept;
 use crate::lsm::{Categories, Modules, selinux};
 use crate::record::Record;
 use crate::run::{self, Ready, Site};
+use crate::value::log;
 use crate::value::name::ContainerId;
 
 /// Longest answer of a monitor: a message of the longest kind, escaped.
 const MAX_ANSWER: u64 = 256 << 10;
 /// Directory of log files in a container's directory.
 pub(crate) const LOG: &str = "log";
+
+/// Which start it is of those that a restart policy makes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Again {
+    /// How many there were, this one included; 0 for a person's.
+    restart_count: u32,
+    /// Milliseconds before it.
+    pause: u32,
+}
+
+/// How a container's log is kept. Driver and options were checked when it was made.
+pub(crate) fn log_settings(record: &Record) -> monitor::log::Settings {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    let subject = log::Subject {
+        id: &record.id,
+        name: record.name.as_deref().unwrap_or_default(),
+        image: &record.image,
+        image_id: &record.image_id,
+        labels: &record.labels,
+        environment: &record.process.env,
+        host: &host,
+    };
+    log::settings(&record.log, &subject).unwrap_or_default()
+}
 
 /// What a monitor says before it becomes the loop.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,6 +118,7 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
     let kept = Kept::read(reserved.directory.as_fd(), id)?;
     let mut record = record(site, id)?;
     site.containers.forget_process(id)?;
+    site.containers.clear_runtime(id)?;
     // What a volatile overlay left there forbids a second mount.
     site.containers.remove_overlay_work(id);
     let lease = Lease::read(reserved.directory.as_fd())?;
@@ -166,8 +193,9 @@ impl Ready {
         teller: &OwnedFd,
         warn: &dyn Fn(&str),
     ) -> ! {
-        let started =
-            leave_the_session().and_then(|()| self.launch(site, client, warn)).and_then(|settings| {
+        let started = leave_the_session()
+            .and_then(|()| self.launch(site, Again::default(), client, warn))
+            .and_then(|settings| {
                 let arguments = settings.hand_over().map_err(monitor_failed)?;
                 tell(teller, &Answer::Started);
                 Err::<std::convert::Infallible, _>(monitor_failed(become_loop(&arguments)))
@@ -179,20 +207,28 @@ impl Ready {
     }
 
     /// Starts the container as a child of this process; the settings of its loop.
-    fn launch(self, site: &Site<'_>, client: Option<OwnedFd>, warn: &dyn Fn(&str)) -> Result<Settings> {
+    fn launch(
+        self,
+        site: &Site<'_>,
+        again: Again,
+        client: Option<OwnedFd>,
+        warn: &dyn Fn(&str),
+    ) -> Result<Settings> {
+        let Again { restart_count, pause } = again;
         let Self { reserved, snapshot, claim, categories, options, configured } = self;
-        let life = Life { started: monitor::now(), ..Life::default() };
-        let started = Streams::make(site, &reserved, &options).and_then(|(streams, theirs)| {
+        let record = record(site, &reserved.id)?;
+        let started = monitor::now();
+        let made = Streams::make(site, &reserved, &options).and_then(|(streams, theirs)| {
             let mut report = runtime::Report::default();
-            let started =
+            let process =
                 run::with_request(site, &reserved, snapshot, &options, configured, warn, |request| {
                     runtime::start(request, theirs, &mut report)
                 })?;
             report.warnings.iter().for_each(|warning| warn(warning));
-            Ok((streams, started))
+            Ok((streams, process))
         });
-        let (streams, started) = match started {
-            Ok(started) => started,
+        let (streams, process) = match made {
+            Ok(made) => made,
             Err(error) => {
                 let left = give_back(site, claim, categories)
                     .and_then(|()| failed(site, reserved, &options, &error));
@@ -204,10 +240,16 @@ impl Ready {
         };
         // The range stays the container's: its name is in the claim, and it is alive.
         drop(claim);
-        let life = Life { status: monitor::Status::Running, pid: started.pid, ..life };
+        let life = Life {
+            status: monitor::Status::Running,
+            pid: process.pid,
+            started,
+            restart_count,
+            ..Life::default()
+        };
         // A full disk: the process itself says that it runs.
         drop(life.write(reserved.directory.as_fd()));
-        if let Some(master) = &started.terminal {
+        if let Some(master) = &process.terminal {
             do_not_wait(master)?;
         }
         Ok(Settings {
@@ -215,19 +257,20 @@ impl Ready {
             root: site.store.path().to_owned(),
             runroot: site.containers.runroot().to_owned(),
             life,
-            start_time: started.start_time,
+            start_time: process.start_time,
+            pause,
             stdin_once: options.interactive && client.is_some(),
             timeout: options.timeout,
-            log: monitor::log::Settings::default(),
+            log: log_settings(&record),
             lock: reserved.alive.into_fd(),
-            process: started.process,
+            process: Some(process.process),
             directory: reserved.directory,
             streams: streams.directory,
             listener: streams.listener,
             stdout: streams.stdout,
             stderr: streams.stderr,
             stdin: streams.stdin,
-            master: started.terminal,
+            master: process.terminal,
             client,
         })
     }
@@ -239,7 +282,11 @@ fn failed(site: &Site<'_>, reserved: Reserved, options: &crate::Options, error: 
         return site.containers.remove(reserved);
     }
     let before = Life::read(reserved.directory.as_fd()).unwrap_or_default();
-    let life = Life { error: chain(error), exit_code: error.exit_code(), ..before };
+    let status = match before.status {
+        monitor::Status::Created => monitor::Status::Created,
+        _ => monitor::Status::Exited,
+    };
+    let life = Life { status, error: chain(error), exit_code: error.exit_code(), ..before };
     let written = life.write(reserved.directory.as_fd()).map_err(Error::from);
     reserved.tell_exit_code(error.exit_code());
     written.and(site.containers.clear_runtime(&reserved.id)).and(site.containers.leave(reserved))
@@ -313,13 +360,13 @@ fn do_not_wait(descriptor: &OwnedFd) -> Result<()> {
 }
 
 /// What ends with the caller's login or terminal must not end this process; orphans of the container's are its children.
-fn leave_the_session() -> Result<()> {
+pub(crate) fn leave_the_session() -> Result<()> {
     rustix::process::setsid().map_err(monitor_failed)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(monitor_failed)?;
     rustix::process::chdir("/").map_err(monitor_failed)
 }
 
-fn monitor_failed(source: Errno) -> Error {
+pub(crate) fn monitor_failed(source: Errno) -> Error {
     Error::System { action: "become", path: "the container's monitor".into(), source }
 }
 
@@ -393,4 +440,27 @@ pub fn start(site: &Site<'_>, id: &ContainerId, client: Option<OwnedFd>, warn: &
 pub fn restart(site: &Site<'_>, id: &ContainerId, how: crate::Stop, warn: &dyn Fn(&str)) -> Result<()> {
     crate::stop(site.containers, id, how)?;
     start(site, id, None, warn)
+}
+
+/// Starts a container once more, as its restart policy wants it, in the process that holds its lock. Returns only on
+/// failure; the container is exited then, or gone.
+///
+/// # Errors
+/// What the start met.
+pub fn start_again(site: &Site<'_>, id: &ContainerId, lock: OwnedFd, pause: u32) -> Result<()> {
+    let reserved = site.containers.watch_on(id, lock)?;
+    let (_, ids) = run::ownership(site.etc)?;
+    let before = Life::read(reserved.directory.as_fd()).unwrap_or_default();
+    let ready = match reopen_watched(site, reserved, ids) {
+        Ok(ready) => ready,
+        Err((reserved, error)) => {
+            let life = Life { status: monitor::Status::Exited, error: chain(&error), ..before };
+            life.write(reserved.directory.as_fd())?;
+            return site.containers.leave(reserved).and(Err(error));
+        }
+    };
+    let again = Again { restart_count: before.restart_count, pause };
+    let settings = ready.launch(site, again, None, &|_| {})?;
+    let file = settings.hand_over().map_err(monitor_failed)?;
+    Err(monitor_failed(become_loop(&file)))
 }

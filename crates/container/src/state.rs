@@ -13,7 +13,7 @@ use crate::value::name::ContainerId;
 /// File in the directory of streams that says: look at the freezer.
 pub(crate) const PAUSED: &str = "paused";
 /// The exit code of a container whose end nobody saw.
-const UNKNOWN: u8 = 255;
+pub(crate) const UNKNOWN: u8 = 255;
 
 /// What a container does, by docker's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub struct State {
     pub restart_count: u32,
     /// Whether a person ended it.
     pub stopped_by_user: bool,
+    /// Whether it ended while nobody watched it, and was not taken down.
+    pub(crate) left_over: bool,
     /// Whether somebody watches it. One that runs unwatched gets a monitor by the next command that looks.
     pub watched: bool,
 }
@@ -114,6 +116,16 @@ impl Containers<'_> {
     /// # Errors
     /// [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
     pub fn state(&self, id: &ContainerId) -> Result<State> {
+        let state = self.look(id)?;
+        let is_left_alone = !state.watched && (state.status.is_running() || state.left_over);
+        // Without a monitor it goes on all the same: what cannot be adopted now is by the next command.
+        if is_left_alone && self.adopt(id).is_ok() {
+            return self.look(id);
+        }
+        Ok(state)
+    }
+
+    fn look(&self, id: &ContainerId) -> Result<State> {
         let directory = self.directory_of(id)?;
         let watched = self.is_watched(id)?;
         let life = Life::read(directory.as_fd());
@@ -136,6 +148,7 @@ impl Containers<'_> {
             restart_count: life.restart_count,
             stopped_by_user: life.stopped_by_user,
             watched,
+            left_over: false,
         };
         // A foreground `run --rm` writes nothing down, and a monitor that was killed wrote nothing more.
         let written_by_its_watcher = known && watched && state.status != Status::Created;
@@ -171,6 +184,7 @@ impl Containers<'_> {
                 state.exit_code = UNKNOWN;
             }
             state.status = Status::Exited;
+            state.left_over = true;
         }
         if !alive {
             state.pid = 0;

@@ -16,9 +16,7 @@ pub mod log;
 pub mod restart;
 mod run;
 mod settings;
-mod time;
 
-pub use life::{Life, Status};
-pub use run::{Ended, run};
+pub use life::{Life, Status, now};
+pub use run::{Ended, Outcome, run};
 pub use settings::Settings;
-pub use time::now;

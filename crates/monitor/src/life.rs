@@ -5,6 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use files::atomic::{self, Durability};
 
+use crate::log::Moment;
+
+/// The time now, as it is written here.
+#[must_use]
+pub fn now() -> String {
+    Moment::now().to_string()
+}
+
 /// Its name in a container's directory.
 pub(crate) const FILE: &str = "life.json";
 /// Longest accepted file in bytes.
@@ -184,7 +192,7 @@ mod tests {
             status: Status::Exited,
             pid: 7,
             started: "2026-11-23T03:00:00.000000000Z".into(),
-            finished: crate::now(),
+            finished: now(),
             exit_code: 137,
             oom_killed: true,
             error: "exec \"x\\y\": no such\nfile ü".into(),

@@ -1,6 +1,6 @@
 //! The loop.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
@@ -27,16 +27,31 @@ const PAUSE: i64 = 100;
 const LAST_WORDS: i64 = 5_000;
 /// Most bytes that wait in a terminal of the container's, or more.
 const MOST_WAITING: usize = 1 << 20;
+/// How often and with how many nanoseconds between it is asked how another one's child ended.
+const ASK_ATTEMPTS: usize = 100;
+/// See [`ASK_ATTEMPTS`].
+const ASK_PAUSE: i64 = 10_000_000;
 /// The exit code where nobody can say it.
 const UNKNOWN: u8 = 255;
 
-/// How the container ended.
+/// Why the loop is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The container ended with this exit code, or 128 and the signal that ended it.
+    Exited(u8),
+    /// The pause before its next start is over.
+    Start,
+    /// A person ended it in the pause before its next start.
+    Stopped,
+}
+
+/// What is left of the loop.
 #[derive(Debug)]
 pub struct Ended {
     /// The settings, whose descriptors the next program gets.
     pub settings: Settings,
-    /// Its exit code, or 128 and the signal that ended it.
-    pub code: u8,
+    /// Why.
+    pub outcome: Outcome,
 }
 
 struct Loop {
@@ -58,8 +73,12 @@ struct Loop {
 /// # Errors
 /// What the system says; the container runs on then, and the next command that looks at it starts another monitor.
 pub fn run(settings: Settings) -> Result<Ended, Errno> {
-    let log = open_log(&settings);
-    let deadline = settings.timeout.map(|seconds| milliseconds().saturating_add(i64::from(seconds) * 1000));
+    let log = settings.process.as_ref().and_then(|_| open_log(&settings));
+    let limit = match settings.process {
+        Some(_) => settings.timeout.map(|seconds| i64::from(seconds) * 1000),
+        None => Some(i64::from(settings.pause)),
+    };
+    let deadline = limit.map(|limit| milliseconds().saturating_add(limit));
     let mut state = Loop {
         settings,
         log,
@@ -75,11 +94,11 @@ pub fn run(settings: Settings) -> Result<Ended, Errno> {
     if let Some(log) = &mut state.log {
         log.retry();
     }
-    while !state.turn()? {}
-    state.drain();
-    let code = reap(state.settings.process.as_fd())?;
-    state.finish(code);
-    Ok(Ended { settings: state.settings, code })
+    loop {
+        if let Some(outcome) = state.turn()? {
+            return Ok(Ended { settings: state.settings, outcome });
+        }
+    }
 }
 
 /// Without a log the container lives on: what it writes goes to clients only.
@@ -96,8 +115,8 @@ fn milliseconds() -> i64 {
 }
 
 impl Loop {
-    /// Waits for something to happen and acts upon it; true when the process ended.
-    fn turn(&mut self) -> Result<bool, Errno> {
+    /// Waits for something to happen and acts upon it; the outcome when it is over.
+    fn turn(&mut self) -> Result<Option<Outcome>, Errno> {
         let stalled = self.log.as_ref().is_some_and(Log::is_stalled);
         let paused = stalled || self.hung_up;
         let wait = [paused.then_some(PAUSE), self.deadline.map(|at| (at - milliseconds()).max(0))];
@@ -105,7 +124,10 @@ impl Loop {
         let [ended, writable, connecting] = {
             let settings = &self.settings;
             let mut waited = Vec::with_capacity(6 + self.clients.len());
-            waited.push(PollFd::new(&settings.process, PollFlags::IN));
+            waited.push(match &settings.process {
+                Some(process) => PollFd::new(process, PollFlags::IN),
+                None => PollFd::new(&settings.lock, PollFlags::empty()),
+            });
             waited.push(PollFd::new(&settings.listener, PollFlags::IN));
             let input = self.input_end().filter(|_| !self.input.is_empty());
             // In a slot of its own in every turn: without input one that is never ready.
@@ -129,7 +151,7 @@ impl Loop {
             }
             let limit = wait.map(|wait| Timespec { tv_sec: wait / 1000, tv_nsec: wait % 1000 * 1_000_000 });
             match poll(&mut waited, limit.as_ref()) {
-                Err(Errno::INTR) => return Ok(false),
+                Err(Errno::INTR) => return Ok(None),
                 result => result?,
             };
             [0, 2, 1].map(|at| !waited[at].revents().is_empty())
@@ -148,12 +170,24 @@ impl Loop {
         if self.may_read() {
             self.read_output()?;
         }
-        if self.deadline.is_some_and(|at| at <= milliseconds()) {
+        let is_late = self.deadline.is_some_and(|at| at <= milliseconds());
+        let Some(process) = &self.settings.process else {
+            let stopped = self.settings.life.stopped_by_user;
+            return Ok(if stopped { Some(Outcome::Stopped) } else { is_late.then_some(Outcome::Start) });
+        };
+        if is_late {
             self.deadline = None;
             // It may have ended by itself.
-            pidfd_send_signal(&self.settings.process, Signal::KILL).ok();
+            pidfd_send_signal(process, Signal::KILL).ok();
         }
-        Ok(ended)
+        if !ended {
+            return Ok(None);
+        }
+        let process = rustix::io::fcntl_dupfd_cloexec(process, 3)?;
+        self.drain();
+        let code = reap(process.as_fd(), self.settings.life.pid)?;
+        self.finish(code);
+        Ok(Some(Outcome::Exited(code)))
     }
 
     fn input_end(&self) -> Option<BorrowedFd<'_>> {
@@ -376,12 +410,13 @@ impl Loop {
     }
 }
 
-/// Takes the exit status of the ended process; 255 where it is another one's child.
-fn reap(process: BorrowedFd<'_>) -> Result<u8, Errno> {
+/// Takes the exit status of the ended process. Of one that is another's child the kernel says it once that one took it
+/// (Linux 6.15), or `/proc` does until then; 255 where neither does.
+fn reap(process: BorrowedFd<'_>, pid: i32) -> Result<u8, Errno> {
     loop {
         match waitid(WaitId::PidFd(process), WaitIdOptions::EXITED) {
             Err(Errno::INTR) => {}
-            Err(Errno::CHILD) => return Ok(UNKNOWN),
+            Err(Errno::CHILD) => return Ok(ask(process, pid).unwrap_or(UNKNOWN)),
             Err(errno) => return Err(errno),
             Ok(status) => {
                 let status = status.ok_or(Errno::CHILD)?;
@@ -393,11 +428,33 @@ fn reap(process: BorrowedFd<'_>) -> Result<u8, Errno> {
     }
 }
 
-/// The lock, for who goes on after the loop.
-impl Ended {
-    /// The descriptor of the lock.
-    #[must_use]
-    pub fn lock(&self) -> &OwnedFd {
-        &self.settings.lock
+fn ask(process: BorrowedFd<'_>, pid: i32) -> Option<u8> {
+    for _ in 0..ASK_ATTEMPTS {
+        let status = match sys::process::exit_status(process) {
+            Ok(Some(status)) => Some(status),
+            // Its parent has not taken it yet, or the kernel is older.
+            Ok(None) | Err(_) => zombie_status(pid),
+        };
+        if let Some(status) = status {
+            let (code, signal) = (status >> 8 & 0xff, status & 0x7f);
+            return u8::try_from(if signal == 0 { code } else { 128 + signal }).ok();
+        }
+        let pause = Timespec { tv_sec: 0, tv_nsec: ASK_PAUSE };
+        poll(&mut [], Some(&pause)).ok();
     }
+    None
+}
+
+/// The status of a process that nobody waited for yet: the last field of `/proc/<pid>/stat`, which is 0 for who may not
+/// look at it.
+fn zombie_status(pid: i32) -> Option<i32> {
+    let path = format!("/proc/{pid}/stat");
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let bytes = files::read_all(file, 4096).ok()?;
+    let (_, rest) = std::str::from_utf8(&bytes).ok()?.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace();
+    if fields.next()? != "Z" {
+        return None;
+    }
+    fields.last()?.parse().ok().filter(|status| *status != 0)
 }

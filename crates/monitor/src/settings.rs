@@ -27,14 +27,16 @@ pub struct Settings {
     pub start_time: u64,
     /// Whether its standard input ends with the first client's, as of `run -i`.
     pub stdin_once: bool,
+    /// Milliseconds between its last end and its next start, where its restart policy starts it.
+    pub pause: u32,
     /// Seconds after which it is killed.
     pub timeout: Option<u32>,
     /// How its log is kept.
     pub log: log::Settings,
     /// The lock that says that it is watched.
     pub lock: OwnedFd,
-    /// Pidfd of its first process.
-    pub process: OwnedFd,
+    /// Pidfd of its first process; none between its end and its next start.
+    pub process: Option<OwnedFd>,
     /// Its directory in the store.
     pub directory: OwnedFd,
     /// Its directory with the fifos and the socket.
@@ -65,13 +67,14 @@ impl Settings {
         line(&mut text, "root", escape(&self.root)?);
         line(&mut text, "runroot", escape(&self.runroot)?);
         line(&mut text, "start-time", self.start_time);
+        line(&mut text, "pause", self.pause);
         line(&mut text, "stdin-once", u8::from(self.stdin_once));
         if let Some(seconds) = self.timeout {
             line(&mut text, "timeout", seconds);
         }
         let all = [
             ("lock", Some(&self.lock)),
-            ("process", Some(&self.process)),
+            ("process", self.process.as_ref()),
             ("directory", Some(&self.directory)),
             ("streams", Some(&self.streams)),
             ("listener", Some(&self.listener)),
@@ -120,11 +123,12 @@ impl Settings {
             runroot: path("runroot")?,
             life: find("life").and_then(Life::parse).ok_or(Errno::INVAL)?,
             start_time: find("start-time").and_then(|text| text.parse().ok()).ok_or(Errno::INVAL)?,
+            pause: find("pause").and_then(|text| text.parse().ok()).unwrap_or_default(),
             stdin_once: find("stdin-once") == Some("1"),
             timeout: find("timeout").and_then(|text| text.parse().ok()),
             log: log::Settings::parse(text),
             lock: needed("lock")?,
-            process: needed("process")?,
+            process: descriptor("process")?,
             directory: needed("directory")?,
             streams: needed("streams")?,
             listener: needed("listener")?,
