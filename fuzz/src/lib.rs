@@ -27,6 +27,7 @@ targets!(
     document,
     id_map,
     layer,
+    log_lines,
     members,
     mount_options,
     paths,
