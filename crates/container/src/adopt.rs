@@ -95,6 +95,7 @@ impl Containers<'_> {
             pause: 0,
             stdin_once: false,
             timeout: record.timeout,
+            health: record.health.as_ref().map(crate::health::schedule),
             log: log_settings(&record),
             lock: reserved.alive.into_fd(),
             process: Some(process),

@@ -62,7 +62,7 @@ const STATES: &str = "c";
 /// Name of the run-time directory with what the engine makes for `/etc`.
 const ETC: &str = "etc";
 /// Name of the run-time directory with fifos and monitors' sockets.
-const STREAMS: &str = "s";
+pub(crate) const STREAMS: &str = "s";
 /// How often a lock is tried that readers hold for a moment.
 const LOCK_ATTEMPTS: usize = 1000;
 

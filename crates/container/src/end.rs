@@ -6,7 +6,7 @@ use std::time::Duration;
 use idmap::Span;
 use idmap::allocate;
 use monitor::log::Moment;
-use monitor::restart::{self, Policy};
+use monitor::restart;
 use monitor::{Life, Settings, control};
 use runtime::lsm::selinux::is_on;
 
@@ -100,10 +100,7 @@ fn take_down(containers: &Containers<'_>, id: &ContainerId, life: &mut Life) -> 
 
 /// How long to wait until the container's restart policy starts it again, if it does.
 fn wait_for_restart(record: &Record, life: &Life, code: u8, pause: u32) -> Option<Duration> {
-    let policy = match record.restart.name.as_str() {
-        "on-failure" => Policy::OnFailure { maximum: record.restart.maximum_retry_count },
-        name => name.parse().ok()?,
-    };
+    let policy = record.restart.policy().ok()?;
     let ran_for = Moment::parse(&life.started).map_or(Duration::ZERO, |started| {
         let seconds = Moment::now().seconds.saturating_sub(started.seconds);
         Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
@@ -132,6 +129,7 @@ fn rest(containers: &Containers<'_>, reserved: Reserved, life: Life, wait: Durat
             pause: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
             stdin_once: false,
             timeout: None,
+            health: None,
             log: monitor::log::Settings::default(),
             lock: reserved.alive.into_fd(),
             process: None,

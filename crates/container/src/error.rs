@@ -126,6 +126,28 @@ pub enum Error {
         /// Its short id.
         id: String,
     },
+    /// Nobody said how to find out whether the container works.
+    #[error("container `{id}` has no health check")]
+    NoHealthcheck {
+        /// Its short id.
+        id: String,
+    },
+    /// The log that the container's output is to be sent to is not there.
+    #[error("nobody listens for the log driver `{driver}`")]
+    NoReceiver {
+        /// The driver.
+        driver: String,
+        /// What the system says.
+        source: rustix::io::Errno,
+    },
+    /// The container's log is not kept where it could be read.
+    #[error("container `{id}` keeps no log: its driver is `{driver}`")]
+    NoLog {
+        /// Its short id.
+        id: String,
+        /// The driver.
+        driver: String,
+    },
     /// A container that runs is not removed unasked.
     #[error("container `{id}` is running")]
     Running {

@@ -16,6 +16,7 @@ mod containers;
 mod create;
 mod end;
 mod guard;
+pub mod health;
 mod host;
 mod kept;
 mod kernel_files;
@@ -50,7 +51,7 @@ pub use options::{
 };
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
-pub use record::{LogConfig, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT};
+pub use record::{Health, LogConfig, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT, Startup};
 pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
 pub use start::{reopen, restart, start, start_again};
 pub use state::{State, Status as LifeStatus, Summary};

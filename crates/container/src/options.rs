@@ -10,6 +10,7 @@ use crate::profile::Profile;
 use crate::record::{LogConfig, RestartPolicy};
 use crate::value::device::{BlockValue, DeviceRequest};
 use crate::value::environment::Entry;
+use crate::value::health::HealthOptions;
 use crate::value::ids::UserNamespace;
 use crate::value::mount::MountRequest;
 use crate::value::name::Name;
@@ -68,6 +69,8 @@ pub struct Options {
     pub restart: RestartPolicy,
     /// `--log-driver` and `--log-opt`.
     pub log: LogConfig,
+    /// `--health-*`.
+    pub health: HealthOptions,
     /// `--stop-timeout` in seconds.
     pub stop_timeout: Option<u32>,
     /// `--timeout` in seconds.

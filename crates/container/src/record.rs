@@ -60,6 +60,9 @@ pub struct Record {
     /// Where its output goes.
     #[serde(default)]
     pub log: LogConfig,
+    /// How to find out whether it works.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// Its process as `inspect` shows it.
     #[serde(default)]
     pub process: ProcessConfig,
@@ -78,6 +81,20 @@ pub struct RestartPolicy {
     pub maximum_retry_count: u32,
 }
 
+impl RestartPolicy {
+    /// As the monitor decides by it.
+    ///
+    /// # Errors
+    /// A name that there is not: of a newer version.
+    pub fn policy(&self) -> Result<monitor::restart::Policy, monitor::restart::UnknownPolicy> {
+        use monitor::restart::Policy;
+        match self.name.parse()? {
+            Policy::OnFailure { .. } => Ok(Policy::OnFailure { maximum: self.maximum_retry_count }),
+            other => Ok(other),
+        }
+    }
+}
+
 /// Where output goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -86,6 +103,46 @@ pub struct LogConfig {
     pub driver: String,
     /// Its options, as `--log-opt` names them.
     pub options: BTreeMap<String, String>,
+}
+
+/// How to find out whether a container works. Times are nanoseconds, and none is zero but `start_period`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Health {
+    /// `CMD` and words, or `CMD-SHELL` and a line for the shell.
+    pub test: Vec<String>,
+    /// The shell's words.
+    pub shell: Vec<String>,
+    /// Between two checks.
+    pub interval: i64,
+    /// For one check.
+    pub timeout: i64,
+    /// In which failures do not count.
+    pub start_period: i64,
+    /// Between checks during the start period.
+    pub start_interval: i64,
+    /// Failures in a row that make the container unhealthy.
+    pub retries: u32,
+    /// `none`, `kill`, `restart` or `stop`: what happens then.
+    pub on_failure: String,
+    /// The check that comes before.
+    pub startup: Option<Startup>,
+}
+
+/// Podman's startup check: until it succeeds the other one waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Startup {
+    /// As [`Health::test`].
+    pub test: Vec<String>,
+    /// Between two checks.
+    pub interval: i64,
+    /// For one check.
+    pub timeout: i64,
+    /// Failures after which the container is started again; 0 is never.
+    pub retries: u32,
+    /// Successes in a row after which it has started.
+    pub successes: u32,
 }
 
 /// A container's process as `inspect` shows it.

@@ -26,7 +26,7 @@ use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
 use crate::value::name::ContainerId;
 use crate::value::user::Accounts;
-use crate::{lookup, names};
+use crate::{lookup, names, value};
 
 /// Most bytes of the image's account files and of the host's `resolv.conf` that are read.
 const MAX_FILE: u64 = 1 << 20;
@@ -215,7 +215,7 @@ fn make(
             // Who goes away has it in the run-time state only: each file on a disk costs its making and removal.
             reserved.write_json("spec.json", &configured.spec)?;
         }
-        reserved.write_record(&record(name, image, options, &configured, &reserved.id))?;
+        reserved.write_record(&record(name, image, options, &configured, &reserved.id)?)?;
         Ok(configured)
     });
     match made {
@@ -334,9 +334,16 @@ fn host_resolver(etc: &Path) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-fn record(name: &str, image: &Image, options: &Options, configured: &Configured, id: &ContainerId) -> Record {
+fn record(
+    name: &str,
+    image: &Image,
+    options: &Options,
+    configured: &Configured,
+    id: &ContainerId,
+) -> Result<Record> {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    Record {
+    let config = &image.configuration.config;
+    Ok(Record {
         id: id.to_string(),
         name: options.name.as_ref().map(ToString::to_string),
         image: name.to_owned(),
@@ -355,9 +362,10 @@ fn record(name: &str, image: &Image, options: &Options, configured: &Configured,
         detach_keys: options.detach_keys.clone(),
         restart: options.restart.clone(),
         log: options.log.clone(),
+        health: value::health::merge(&options.health, config.healthcheck.as_ref(), &config.shell)?,
         process: process_config(image, options, configured),
         foreground: !options.detached,
-    }
+    })
 }
 
 /// The process as `inspect` shows it.

@@ -18,6 +18,7 @@ use store::Lease;
 use crate::containers::Reserved;
 use crate::create::give_back;
 use crate::error::{Error, Result};
+use crate::health;
 use crate::host::IdSource;
 use crate::kept::Kept;
 use crate::lsm::{Categories, Modules, selinux};
@@ -218,15 +219,21 @@ impl Ready {
         let Self { reserved, snapshot, claim, categories, options, configured } = self;
         let record = record(site, &reserved.id)?;
         let started = monitor::now();
-        let made = Streams::make(site, &reserved, &options).and_then(|(streams, theirs)| {
-            let mut report = runtime::Report::default();
-            let process =
-                run::with_request(site, &reserved, snapshot, &options, configured, warn, |request| {
-                    runtime::start(request, theirs, &mut report)
-                })?;
-            report.warnings.iter().for_each(|warning| warn(warning));
-            Ok((streams, process))
-        });
+        let log = log_settings(&record);
+        let receiver = monitor::log::check_forward(&log.forward)
+            .map_err(|source| Error::NoReceiver { driver: record.log.driver.clone(), source });
+        // What checks said of the last start is not true of this one.
+        let cleared = receiver.and_then(|()| health::reset(reserved.directory.as_fd()));
+        let made =
+            cleared.and_then(|()| Streams::make(site, &reserved, &options)).and_then(|(streams, theirs)| {
+                let mut report = runtime::Report::default();
+                let process =
+                    run::with_request(site, &reserved, snapshot, &options, configured, warn, |request| {
+                        runtime::start(request, theirs, &mut report)
+                    })?;
+                report.warnings.iter().for_each(|warning| warn(warning));
+                Ok((streams, process))
+            });
         let (streams, process) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -261,7 +268,8 @@ impl Ready {
             pause,
             stdin_once: options.interactive && client.is_some(),
             timeout: options.timeout,
-            log: log_settings(&record),
+            health: record.health.as_ref().map(health::schedule),
+            log,
             lock: reserved.alive.into_fd(),
             process: Some(process.process),
             directory: reserved.directory,

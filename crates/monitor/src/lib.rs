@@ -11,6 +11,7 @@
 
 mod client;
 pub mod control;
+pub mod health;
 mod life;
 pub mod log;
 pub mod restart;

@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::{self, Client};
 use crate::control;
+use crate::health::Checks;
 use crate::log::{Log, Stream};
 use crate::{Life, Settings, Status, now};
 
@@ -64,6 +65,8 @@ struct Loop {
     ending: bool,
     /// Nobody has the terminal open: it is looked at again after a pause.
     hung_up: bool,
+    /// The checks of its health.
+    checks: Option<Checks>,
     /// When the container is killed, on the monotonic clock in milliseconds.
     deadline: Option<i64>,
 }
@@ -79,9 +82,11 @@ pub fn run(settings: Settings) -> Result<Ended, Errno> {
         None => Some(i64::from(settings.pause)),
     };
     let deadline = limit.map(|limit| milliseconds().saturating_add(limit));
+    let checks = settings.health.map(|schedule| Checks::new(schedule, milliseconds()));
     let mut state = Loop {
         settings,
         log,
+        checks,
         clients: Vec::new(),
         input: Vec::new(),
         ending: false,
@@ -119,7 +124,9 @@ impl Loop {
     fn turn(&mut self) -> Result<Option<Outcome>, Errno> {
         let stalled = self.log.as_ref().is_some_and(Log::is_stalled);
         let paused = stalled || self.hung_up;
-        let wait = [paused.then_some(PAUSE), self.deadline.map(|at| (at - milliseconds()).max(0))];
+        let due = [self.deadline, self.checks.as_ref().and_then(Checks::due)];
+        let [deadline, check] = due.map(|at| at.map(|at| (at - milliseconds()).max(0)));
+        let wait = [paused.then_some(PAUSE), deadline, check];
         let wait = wait.into_iter().flatten().min();
         let [ended, writable, connecting] = {
             let settings = &self.settings;
@@ -142,6 +149,9 @@ impl Loop {
                 if let Some(master) = settings.master.as_ref().filter(|_| !self.hung_up) {
                     waited.push(PollFd::new(master, PollFlags::IN));
                 }
+            }
+            if let Some(process) = self.checks.as_ref().and_then(Checks::process) {
+                waited.push(PollFd::from_borrowed_fd(process, PollFlags::IN));
             }
             for client in &self.clients {
                 let mut events = PollFlags::empty();
@@ -169,6 +179,10 @@ impl Loop {
         }
         if self.may_read() {
             self.read_output()?;
+        }
+        if let Some(checks) = &mut self.checks {
+            let settings = &self.settings;
+            checks.turn(milliseconds(), &settings.root, &settings.runroot, &settings.id);
         }
         let is_late = self.deadline.is_some_and(|at| at <= milliseconds());
         let Some(process) = &self.settings.process else {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 
+use crate::health::Schedule;
 use crate::{Life, log};
 
 /// Longest accepted settings in bytes.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub pause: u32,
     /// Seconds after which it is killed.
     pub timeout: Option<u32>,
+    /// When its health is checked, if it is.
+    pub health: Option<Schedule>,
     /// How its log is kept.
     pub log: log::Settings,
     /// The lock that says that it is watched.
@@ -71,6 +74,9 @@ impl Settings {
         line(&mut text, "stdin-once", u8::from(self.stdin_once));
         if let Some(seconds) = self.timeout {
             line(&mut text, "timeout", seconds);
+        }
+        if let Some(health) = self.health {
+            line(&mut text, "health", health.to_text());
         }
         let all = [
             ("lock", Some(&self.lock)),
@@ -126,6 +132,7 @@ impl Settings {
             pause: find("pause").and_then(|text| text.parse().ok()).unwrap_or_default(),
             stdin_once: find("stdin-once") == Some("1"),
             timeout: find("timeout").and_then(|text| text.parse().ok()),
+            health: find("health").and_then(Schedule::parse),
             log: log::Settings::parse(text),
             lock: needed("lock")?,
             process: descriptor("process")?,

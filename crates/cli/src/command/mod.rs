@@ -4,6 +4,7 @@
 //! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
 
 mod doctor;
+mod healthcheck;
 mod image;
 mod image_inspect;
 mod images;
@@ -11,6 +12,7 @@ mod import;
 mod info;
 mod kill;
 mod load;
+mod logs;
 mod pause;
 mod rename;
 mod restart;
@@ -34,7 +36,7 @@ use container::value::name::ContainerId;
 
 use crate::error::{ENGINE_ERROR, FAILED, Failure};
 use crate::global::{Early, Global};
-use crate::output;
+use crate::{output, sealed};
 
 /// One command: its name, what help says about it, its entry point.
 struct Command {
@@ -55,6 +57,8 @@ const COMMANDS: &[Command] = &[
     Command { name: "unpause", about: "Let frozen containers go on", run: unpause::run },
     Command { name: "wait", about: "Wait until containers end and print their exit codes", run: wait::run },
     Command { name: "rename", about: "Give a container another name", run: rename::run },
+    Command { name: "logs", about: "Print what containers said", run: logs::run },
+    Command { name: "healthcheck", about: "Check whether a container works", run: healthcheck::run },
     Command { name: "images", about: "List images", run: images::run },
     Command {
         name: "import",
@@ -108,6 +112,16 @@ fn dispatch(
         None => Err(Failure::user(format!("`{}` is not a command of `{parent}`", word.to_string_lossy()))
             .hint(format!("`{parent} --help` lists the commands"))),
     }
+}
+
+/// Before a process is put into a container of our own user namespace: it could write to this program (CVE-2019-5736).
+fn sealed_for(site: &Site<'_>, id: &ContainerId) -> Result<(), Failure> {
+    let state = site.containers.state(id).map_err(run::failure)?;
+    if state.pid != 0 && sealed::shares_user_namespace(state.pid) {
+        sealed::run_read_only()
+            .map_err(|errno| Failure::environment(format!("execute brig from a read-only mount: {errno}")))?;
+    }
+    Ok(())
 }
 
 /// Parses the words of one command. Help and usage errors are printed here, as clap words them.

@@ -16,6 +16,7 @@ pub use entry::{Entry, parse};
 pub use monitor::log::{Lost, Stream, lost};
 
 use crate::error::{Error, Result};
+use crate::start::LOG;
 
 /// Which entries.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +57,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::System`].
-    pub fn next(&mut self) -> Result<Option<Entry>> {
+    pub fn entry(&mut self) -> Result<Option<Entry>> {
         while !self.past {
             let Some(line) = self.files.next().map_err(fail("read", "container.log"))? else {
                 return Ok(None);
@@ -89,12 +90,11 @@ impl Reader {
         self.damaged + self.files.skipped
     }
 
-    /// A descriptor that is readable when the log or the life of the container changed; empty it with
-    /// [`Self::noticed`] before the next look.
+    /// Starts to notice when the log or the container's life changes.
     ///
     /// # Errors
     /// [`Error::System`]: inotify(7) has a limit for each user.
-    pub fn notifier(&mut self, container: BorrowedFd<'_>) -> Result<()> {
+    pub fn notice(&mut self, container: BorrowedFd<'_>) -> Result<()> {
         let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
         let notifier = inotify::init(flags).map_err(fail("use", "inotify(7)"))?;
         let directory = log_directory(container)?;
@@ -107,13 +107,17 @@ impl Reader {
         Ok(())
     }
 
-    /// See [`Self::notifier`].
+    /// Readable when something was noticed.
     #[must_use]
-    pub fn noticed(&self) -> Option<BorrowedFd<'_>> {
-        let notifier = self.notifier.as_ref()?;
+    pub fn notices(&self) -> Option<BorrowedFd<'_>> {
+        self.notifier.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Empties [`Self::notices`], before the next look.
+    pub fn forget_notices(&self) {
+        let Some(notifier) = &self.notifier else { return };
         let mut buffer = [0; 4096];
         while rustix::io::read(notifier, &mut buffer).is_ok_and(|length| length > 0) {}
-        Some(notifier.as_fd())
     }
 }
 
@@ -130,9 +134,6 @@ pub fn log_directory(container: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(container, LOG, flags, Mode::empty()).map_err(fail("open", LOG))
 }
-
-/// Name of that directory.
-pub const LOG: &str = "log";
 
 fn fail(action: &'static str, object: impl Into<std::path::PathBuf>) -> impl FnOnce(Errno) -> Error {
     let path = object.into();
@@ -162,7 +163,7 @@ mod tests {
         ] {
             let mut reader = Reader::open(directory.as_fd(), request).unwrap();
             let mut text = Vec::new();
-            while let Some(entry) = reader.next().unwrap() {
+            while let Some(entry) = reader.entry().unwrap() {
                 text.extend(entry.text);
             }
             assert_eq!(String::from_utf8(text).unwrap(), expected, "{request:?}");

@@ -164,7 +164,7 @@ fn option(
         "tag" => asked.tag = Some(expand(value, subject).ok_or_else(|| {
             bad("use text and {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageID}}, {{.ImageFullID}} or {{.ImageName}}")
         })?),
-        "syslog-address" if driver == "syslog" => asked.address = Some(address(value).map_err(|why| bad(why))?),
+        "syslog-address" if driver == "syslog" => asked.address = Some(address(value).map_err(&bad)?),
         "syslog-facility" if driver == "syslog" => {
             let number = FACILITIES.iter().position(|name| *name == value);
             let number = number.or_else(|| value.parse().ok().filter(|number| *number < FACILITIES.len()));

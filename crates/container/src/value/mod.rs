@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod environment;
+pub mod health;
 pub mod ids;
 pub mod label;
 pub mod log;

@@ -92,6 +92,8 @@ pub struct Log {
     lost: Lost,
     lost_written: Lost,
     used_before: [u64; 2],
+    /// Nothing came before: inboxes are made by the first output.
+    is_new: bool,
     /// Finished lines that are not in the file yet, how many messages they are and of how many bytes.
     lines: Vec<u8>,
     in_lines: (u64, u64),
@@ -116,8 +118,10 @@ impl Log {
                 Some(File::open(directory, settings.max_size, settings.max_files, known)?)
             }
         };
+        let is_new = position.is_none();
         let position = position.unwrap_or_default();
         Ok(Self {
+            is_new,
             receiver: Receiver::new(settings.forward.clone()),
             settings,
             run,
@@ -221,7 +225,9 @@ impl Log {
                 }
             }
         }
-        self.commit();
+        if !self.is_new || self.record.is_some() {
+            self.commit();
+        }
         self.buffer = Vec::new();
         self.lines = Vec::new();
     }
@@ -279,7 +285,8 @@ impl Log {
 
     /// Makes messages of what is in an inbox; with `last`, also of a line without an end.
     fn keep(&mut self, stream: Stream, last: bool) {
-        if self.stalled || self.keeps_nothing() || self.inbox(stream).is_err() {
+        let is_empty = self.is_new && self.inboxes[stream.index()].is_none();
+        if is_empty || self.stalled || self.keeps_nothing() || self.inbox(stream).is_err() {
             return;
         }
         if self.record.is_none() {

@@ -1,6 +1,7 @@
 //! From the flags as text to [`container::Options`].
 
-use container::value::{device, environment, ids, label, mount, name, rlimit, size, sysctl};
+use container::value::health::{HealthFlags, HealthOptions};
+use container::value::{device, environment, ids, label, log, mount, name, rlimit, size, sysctl};
 use container::{Error, LabelOptions, Options, Profile, SeccompChoice, Sharing};
 
 use super::flags::Flags;
@@ -29,6 +30,8 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         require_all: flags.require_all,
         detached: flags.detach,
         restart: restart(flags.restart.as_deref())?,
+        log: log::parse(flags.log_driver.as_deref(), &flags.log_opt).map_err(failure)?,
+        health: health(flags)?,
         stop_timeout: flags.stop_timeout,
         timeout: flags.timeout,
         detach_keys: flags.detach_keys.clone(),
@@ -44,6 +47,25 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         security(option, &mut options)?;
     }
     Ok(options)
+}
+
+fn health(flags: &Flags) -> Result<HealthOptions, Failure> {
+    let flags = HealthFlags {
+        command: flags.health_cmd.clone(),
+        interval: flags.health_interval.clone(),
+        timeout: flags.health_timeout.clone(),
+        start_period: flags.health_start_period.clone(),
+        start_interval: flags.health_start_interval.clone(),
+        retries: flags.health_retries.clone(),
+        none: flags.no_healthcheck,
+        on_failure: flags.health_on_failure.clone(),
+        startup_command: flags.health_startup_cmd.clone(),
+        startup_interval: flags.health_startup_interval.clone(),
+        startup_timeout: flags.health_startup_timeout.clone(),
+        startup_retries: flags.health_startup_retries.clone(),
+        startup_success: flags.health_startup_success.clone(),
+    };
+    container::value::health::parse(&flags).map_err(failure)
 }
 
 /// `--restart`: its name and `on-failure`'s number.
