@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::stop;
 use crate::value::name::{ContainerId, Name};
+use crate::volumes;
 use crate::weaken::{self, Defence};
 
 /// File in a container's directory: what it is.
@@ -250,9 +251,10 @@ impl<'a> Containers<'a> {
             None => Ok(()),
         };
         let id = reserved.id.clone();
+        let volumes = volumes::anonymous(self, &id);
         drop(reserved.directory);
         files::pause::at("container.removing");
-        let removed = self.remove_files(&id);
+        let removed = self.remove_files(&id).and_then(|()| volumes::remove(self, self.store, &volumes));
         // The lock goes last: until then nobody takes the rest for left over.
         let unlocked = self.forget(&id);
         named.and(removed).and(unlocked)
@@ -538,7 +540,9 @@ impl<'a> Containers<'a> {
             Err(Error::NoContainer { .. } | Error::Running { .. }) => return Ok(false),
             result => result?,
         };
+        let volumes = volumes::anonymous(self, id);
         self.discard(id, record.and_then(|record| record.name))?;
+        volumes::remove(self, self.store, &volumes)?;
         Ok(true)
     }
 
@@ -567,6 +571,16 @@ impl<'a> Containers<'a> {
         };
         let name = self.record(id)?.and_then(|record| record.name);
         self.discard(id, name)
+    }
+
+    /// As [`Self::delete`], with the volumes that nobody named and no other container has.
+    ///
+    /// # Errors
+    /// As [`Self::delete`], and [`Error::Volume`].
+    pub fn delete_with_volumes(&self, id: &ContainerId, force: bool) -> Result<()> {
+        let volumes = volumes::anonymous(self, id);
+        self.delete(id, force)?;
+        volumes::remove(self, self.store, &volumes)
     }
 
     fn discard(&self, id: &ContainerId, name: Option<String>) -> Result<()> {

@@ -84,6 +84,25 @@ pub enum Error {
         /// The short id of its holder.
         id: String,
     },
+    /// A container's volume is gone.
+    #[error("no such volume: {name}")]
+    NoVolume {
+        /// Its name.
+        name: String,
+    },
+    /// A part of a volume that is not there, or cannot be reached.
+    #[error("`{}` in volume `{name}`", path.escape_debug())]
+    Subpath {
+        /// The volume.
+        name: String,
+        /// The path in it.
+        path: String,
+        /// Why.
+        source: rustix::io::Errno,
+    },
+    /// A volume could not be used.
+    #[error(transparent)]
+    Volume(#[from] volume::Error),
     /// There is no such container, or several ids start so.
     #[error("no container `{name}`")]
     NoContainer {
@@ -221,6 +240,7 @@ impl Error {
                 Some(format!("create it first: `mkdir -p {}`", path.display()))
             }
             Self::Runtime(error) => error.hint(),
+            Self::Volume(error) => error.hint().map(str::to_owned),
             Self::Start { hint, .. } => hint.clone(),
             Self::NotRunning { id } => Some(format!("`brig start {id}` starts it")),
             Self::NameInUse { .. } => {

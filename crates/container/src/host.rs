@@ -50,6 +50,27 @@ pub struct Source {
     pub socket: bool,
 }
 
+/// What a volume leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeSource {
+    /// A directory of the store, or one in it.
+    Directory {
+        /// Its path.
+        path: String,
+        /// Device and inode number.
+        identity: (u64, u64),
+    },
+    /// Memory.
+    Tmpfs(volume::Tmpfs),
+    /// A host path, which is among the sources.
+    Bind {
+        /// The path, as the volume has it.
+        source: String,
+        /// Never written to.
+        read_only: bool,
+    },
+}
+
 /// A device node of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceNode {
@@ -94,6 +115,8 @@ pub struct Host {
     pub own_directories: Vec<PathBuf>,
     /// The sources of the bind mounts, by what was typed.
     pub sources: BTreeMap<String, Source>,
+    /// What the mounts of volumes lead to, by their place among the mounts.
+    pub volumes: BTreeMap<usize, VolumeSource>,
     /// Devices named by flags, by path.
     pub devices: BTreeMap<String, DeviceNode>,
 }
@@ -148,10 +171,11 @@ impl Host {
             modules,
             own_directories,
             sources: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             devices: BTreeMap::new(),
         };
         for mount in &options.mounts {
-            if let MountKind::Bind { source, .. } = &mount.kind {
+            if let MountKind::Bind { source, .. } | MountKind::Overlay { source } = &mount.kind {
                 host.sources.insert(source.clone(), resolve(source)?);
             }
         }

@@ -13,6 +13,7 @@ mod error;
 mod adopt;
 mod capability;
 mod containers;
+mod copy_up;
 mod create;
 mod end;
 mod guard;
@@ -34,6 +35,7 @@ mod start;
 mod state;
 mod stop;
 pub mod value;
+pub mod volumes;
 mod wait;
 mod weaken;
 mod weakening;
@@ -43,7 +45,7 @@ pub use containers::{Containers, Reserved};
 pub use end::finish;
 pub use error::{Error, Result};
 pub use guard::refuse as refuse_host_path;
-pub use host::{DeviceNode, Host, IdSource, Source, resolve};
+pub use host::{DeviceNode, Host, IdSource, Source, VolumeSource, resolve};
 pub use kernel_files::{MASKED, READ_ONLY};
 pub use options::{
     LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
@@ -51,7 +53,9 @@ pub use options::{
 };
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
-pub use record::{Health, LogConfig, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT, Startup};
+pub use record::{
+    Health, LogConfig, MountPoint, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT, Startup,
+};
 pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
 pub use start::{reopen, restart, start, start_again};
 pub use state::{State, Status as LifeStatus, Summary};

@@ -18,10 +18,10 @@ const MAX_LINKS: usize = 8;
 const MAX_PATH: usize = 4096;
 
 /// A directory of the merged view: its layers, top first.
-type Merged = Vec<OwnedFd>;
+pub(crate) type Merged = Vec<OwnedFd>;
 
 /// What a name means in a merged directory.
-enum Found {
+pub(crate) enum Found {
     Nothing,
     Directory(Merged),
     Link(Vec<u8>),
@@ -36,7 +36,7 @@ enum Found {
 pub(crate) fn read(layers: &[OwnedFd], path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     let refused = |reason: String| Error::Image { field: "file", value: path.to_owned(), reason };
     match open(layers, path) {
-        Ok(Some(file)) => {
+        Ok(Found::File(file)) => {
             let stat = rustix::fs::fstat(&file).map_err(|errno| refused(errno.to_string()))?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                 return Err(refused("it is no regular file".into()));
@@ -44,13 +44,26 @@ pub(crate) fn read(layers: &[OwnedFd], path: &str, limit: u64) -> Result<Option<
             let limit = if weaken::is_off(Defence::FileLimit) { u64::MAX } else { limit };
             files::read_all(&file, limit).map(Some).map_err(|error| refused(error.to_string()))
         }
-        Ok(None) | Err(Errno::ACCESS | Errno::NOTDIR | Errno::NOENT) => Ok(None),
+        Ok(_) | Err(Errno::ACCESS | Errno::NOTDIR | Errno::NOENT) => Ok(None),
         Err(Errno::LOOP) => Err(refused("it leads through too many symlinks".into())),
         Err(errno) => Err(refused(errno.to_string())),
     }
 }
 
-fn open(layers: &[OwnedFd], path: &str) -> rustix::io::Result<Option<OwnedFd>> {
+/// Finds a directory of the merged view, following symlinks inside it; `None` where something else or nothing is there.
+///
+/// # Errors
+/// The kernel's, and `ELOOP` for too many symlinks.
+pub(crate) fn directory(layers: &[OwnedFd], path: &str) -> rustix::io::Result<Option<Merged>> {
+    match open(layers, path) {
+        Ok(Found::Directory(merged)) => Ok(Some(merged)),
+        Ok(_) | Err(Errno::NOTDIR | Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What a path leads to; never a link.
+fn open(layers: &[OwnedFd], path: &str) -> rustix::io::Result<Found> {
     let root = || layers.iter().map(duplicate).collect::<rustix::io::Result<Merged>>();
     let mut trail = vec![root()?];
     let mut rest: Vec<Vec<u8>> = split(path.as_bytes());
@@ -63,12 +76,12 @@ fn open(layers: &[OwnedFd], path: &str) -> rustix::io::Result<Option<OwnedFd>> {
             }
             continue;
         }
-        let Some(directory) = trail.last() else { return Ok(None) };
+        let Some(directory) = trail.last() else { return Ok(Found::Nothing) };
         match find(directory, &name)? {
-            Found::Nothing => return Ok(None),
+            Found::Nothing => return Ok(Found::Nothing),
             Found::Directory(merged) => trail.push(merged),
-            Found::File(file) if rest.is_empty() => return Ok(Some(file)),
-            Found::File(_) => return Ok(None),
+            Found::File(file) if rest.is_empty() => return Ok(Found::File(file)),
+            Found::File(_) => return Ok(Found::Nothing),
             Found::Link(target) => {
                 links += 1;
                 if links > MAX_LINKS || target.len() > MAX_PATH {
@@ -81,7 +94,7 @@ fn open(layers: &[OwnedFd], path: &str) -> rustix::io::Result<Option<OwnedFd>> {
             }
         }
     }
-    Ok(None)
+    Ok(trail.pop().map_or(Found::Nothing, Found::Directory))
 }
 
 /// The components of a path, last first, without empty ones and `.`.
@@ -97,7 +110,8 @@ fn duplicate(fd: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(fd, 3)
 }
 
-fn find(directory: &Merged, name: &[u8]) -> rustix::io::Result<Found> {
+/// What a name means in a merged directory; symlinks are not followed.
+pub(crate) fn find(directory: &Merged, name: &[u8]) -> rustix::io::Result<Found> {
     let mut merged = Merged::new();
     for layer in directory {
         let stat = match statat(layer, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -39,6 +39,10 @@ pub struct Options {
     pub namespaces: NamespaceOptions,
     /// `-v`, `--mount`, `--tmpfs`, in the order given.
     pub mounts: Vec<MountRequest>,
+    /// `--volumes-from`.
+    pub volumes_from: Vec<String>,
+    /// `--image-volume ignore`.
+    pub ignore_image_volumes: bool,
     /// `--read-only`.
     pub read_only: bool,
     /// `--shm-size` in bytes.

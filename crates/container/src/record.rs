@@ -69,6 +69,33 @@ pub struct Record {
     /// Whether it runs in the foreground of a command, which is its watcher.
     #[serde(default)]
     pub foreground: bool,
+    /// What is mounted, beside what every container has.
+    #[serde(default)]
+    pub mounts: Vec<MountPoint>,
+}
+
+/// One mount that the person or the image asked for, as docker's `inspect` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MountPoint {
+    /// `bind`, `volume`, `tmpfs`, or `overlay`.
+    pub kind: String,
+    /// The volume's name.
+    pub name: String,
+    /// Path on the host; empty for memory.
+    pub source: String,
+    /// Path in the container.
+    pub destination: String,
+    /// The volume's driver.
+    pub driver: String,
+    /// Options as they were typed.
+    pub mode: String,
+    /// Whether it is written to.
+    pub rw: bool,
+    /// `rprivate` and the like; of bind mounts only.
+    pub propagation: String,
+    /// Whether the volume goes with the container.
+    pub anonymous: bool,
 }
 
 /// What happens when a container ends.

@@ -26,7 +26,7 @@ use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
 use crate::value::name::ContainerId;
 use crate::value::user::Accounts;
-use crate::{lookup, names, value};
+use crate::{lookup, names, value, volumes};
 
 /// Most bytes of the image's account files and of the host's `resolv.conf` that are read.
 const MAX_FILE: u64 = 1 << 20;
@@ -126,10 +126,27 @@ pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
     let reserved = site.containers.reserve(options.name.as_ref())?;
     let held = store::hold(reserved.directory.as_fd(), &found).map_err(Error::from);
     drop(lock);
-    let made = held.and_then(|()| make(site, image, &found, options, ids, &snapshot, &reserved));
+    let mut options = options.clone();
+    let config = &found.configuration.config;
+    let settled = held.and_then(|()| volumes::settle(site, config, &mut options, &snapshot));
+    let made = settled.and_then(|settled| {
+        let made = make(site, image, &found, &options, ids, &snapshot, &reserved);
+        match made {
+            Ok((mut configured, claim, categories)) => {
+                configured.warnings.extend_from_slice(&settled.warnings);
+                // From here on the record names the volumes.
+                drop(settled);
+                Ok((configured, claim, categories))
+            }
+            Err(error) => {
+                settled.give_up(site);
+                Err(error)
+            }
+        }
+    });
     match made {
         Ok((configured, claim, categories)) => {
-            Ok(Ready { reserved, snapshot, claim, categories, options: options.clone(), configured })
+            Ok(Ready { reserved, snapshot, claim, categories, options, configured })
         }
         Err(error) => {
             // The first error is the one to tell; what could not be removed is swept later.
@@ -215,7 +232,7 @@ fn make(
             // Who goes away has it in the run-time state only: each file on a disk costs its making and removal.
             reserved.write_json("spec.json", &configured.spec)?;
         }
-        reserved.write_record(&record(name, image, options, &configured, &reserved.id)?)?;
+        reserved.write_record(&record(site, (name, image), options, &configured, &reserved.id)?)?;
         Ok(configured)
     });
     match made {
@@ -243,7 +260,8 @@ pub(crate) fn configure(
     let read = |path| lookup::read(&snapshot.lower, path, MAX_FILE).map(Option::unwrap_or_default);
     let accounts = Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?)?;
     let own = vec![site.store.path().to_owned(), site.containers.runroot().to_owned()];
-    let host = Host::gather(options, ids, site.environment.clone(), own, modules)?;
+    let mut host = Host::gather(options, ids, site.environment.clone(), own, modules)?;
+    volumes::look(site, options, &mut host)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
     spec::build(id, image, options, &host, Some(files))
 }
@@ -335,8 +353,8 @@ fn host_resolver(etc: &Path) -> Vec<u8> {
 }
 
 fn record(
-    name: &str,
-    image: &Image,
+    site: &Site<'_>,
+    (name, image): (&str, &Image),
     options: &Options,
     configured: &Configured,
     id: &ContainerId,
@@ -365,6 +383,7 @@ fn record(
         health: value::health::merge(&options.health, config.healthcheck.as_ref(), &config.shell)?,
         process: process_config(image, options, configured),
         foreground: !options.detached,
+        mounts: volumes::points(site.store, options),
     })
 }
 

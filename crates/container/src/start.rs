@@ -26,6 +26,7 @@ use crate::record::Record;
 use crate::run::{self, Ready, Site};
 use crate::value::log;
 use crate::value::name::ContainerId;
+use crate::volumes;
 
 /// Longest answer of a monitor: a message of the longest kind, escaped.
 const MAX_ANSWER: u64 = 256 << 10;
@@ -126,6 +127,7 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
     let image = site.store.image(&lease.manifest)?;
     let snapshot = site.store.prepare(&image)?;
     let mut options = kept.options;
+    let _held = volumes::hold(site, &options)?;
     options.detached = true;
     let categories = if selinux::wants_categories(&options) {
         Some(Categories::reserve(site.containers.runtime_directory("mcs")?, id.as_str())?)

@@ -15,6 +15,7 @@ mod driver;
 mod error;
 mod name;
 mod owner;
+mod transfer;
 mod volumes;
 
 pub use driver::{Device, Tmpfs, device};

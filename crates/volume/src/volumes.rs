@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use files::atomic::{self, Durability};
 use files::lock::{self, Lock};
-use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ const FILLING: &str = "filling";
 const STAGED: &str = ".staged-";
 /// How often a volume that comes and goes is looked for.
 const ATTEMPTS: usize = 64;
+/// How deep files are counted.
+const MAX_DEPTH: usize = 128;
 
 /// What is kept about a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +195,14 @@ impl Volumes {
         open_directory(&self.directory, ".").map_err(Error::system("open the directory of", ""))
     }
 
+    /// Whether volumes can be kept below a size.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn can_limit(&self) -> std::result::Result<(), &'static str> {
+        Err("brig sets no quotas yet")
+    }
+
     /// What is kept about a volume.
     ///
     /// # Errors
@@ -319,6 +329,17 @@ impl Volumes {
         Ok(staged.len())
     }
 
+    /// Bytes that a volume takes on the disk. What cannot be looked into is not counted.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn size(&self, name: &Name) -> Result<u64> {
+        let directory = open_directory(&self.directory, name.as_str())
+            .and_then(|directory| open_directory(&directory, DATA))
+            .map_err(Error::system("open", name.as_str()))?;
+        Ok(tree_size(&directory, 0))
+    }
+
     fn remove_tree(&self, name: &str) -> Result<()> {
         match (files::remove_tree(&self.directory, name), &self.owner) {
             (Ok(_), _) => Ok(()),
@@ -385,6 +406,28 @@ impl Filling<'_> {
         atomic::remove(self.held.directory.as_fd(), FILLING, Durability::Volatile)?;
         Ok(())
     }
+}
+
+/// Bytes of a tree, hard links counted each time; nothing is followed.
+fn tree_size(directory: &OwnedFd, depth: usize) -> u64 {
+    let Ok(entries) = Dir::read_from(directory) else { return 0 };
+    let mut bytes = 0;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Ok(stat) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+            && depth < MAX_DEPTH
+            && let Ok(inner) =
+                name.to_str().map_err(|_| Errno::ILSEQ).and_then(|name| open_directory(directory, name))
+        {
+            bytes += tree_size(&inner, depth + 1);
+        }
+    }
+    bytes
 }
 
 /// Removes what is in a directory, not the directory.

@@ -24,6 +24,7 @@ mod stop;
 mod tag;
 mod unpause;
 mod version;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;
@@ -72,6 +73,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "image", about: "Commands on images", run: image::run },
     Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
     Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
+    Command { name: "volume", about: "Commands on volumes", run: volume::run },
     Command { name: "version", about: "Print the version", run: version::run },
 ];
 

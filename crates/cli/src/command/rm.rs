@@ -15,8 +15,8 @@ struct Rm {
     /// Kill a container that runs
     #[arg(long, short = 'f')]
     force: bool,
-    /// Accepted for docker's sake: a container has no anonymous volumes yet
-    #[arg(long, short = 'v', hide = true)]
+    /// Also the volumes that nobody named and no other container has
+    #[arg(long, short = 'v')]
     volumes: bool,
     /// Names, ids or beginnings of ids
     #[arg(required = true, value_name = "CONTAINER")]
@@ -25,5 +25,8 @@ struct Rm {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Rm = command::parse("brig rm", args)?;
-    each(global, &flags.containers, |site, id| site.containers.delete(id, flags.force))
+    each(global, &flags.containers, |site, id| match flags.volumes {
+        true => site.containers.delete_with_volumes(id, flags.force),
+        false => site.containers.delete(id, flags.force),
+    })
 }

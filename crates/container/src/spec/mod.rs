@@ -5,7 +5,7 @@
 //! label of the image ever decides anything (CVE-2026-53488).
 
 mod ids;
-mod mounts;
+pub(crate) mod mounts;
 mod process;
 mod resources;
 mod seccomp;
@@ -147,7 +147,7 @@ pub fn build(
     let mut mounts = mounts::kernel(options, user_namespace, tty_gid, host.queues, &mut weakenings);
     mounts.extend(mounts::engine_files(files));
     mounts.extend(mounts::scratch(options));
-    mounts.extend(mounts::requested(options, host, &mut weakenings)?);
+    mounts.extend(mounts::requested(options, host, user_namespace && !host.is_rootless(), &mut weakenings)?);
     let (masked_paths, readonly_paths) =
         security::kernel_files(options, user_namespace, host, &mut weakenings);
     let (devices, device_rules) =

@@ -4,7 +4,7 @@ use oci::runtime::Mount;
 
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::host::Host;
+use crate::host::{Host, VolumeSource};
 use crate::options::{Options, Sharing};
 use crate::profile::Profile;
 use crate::spec::EngineFiles;
@@ -133,8 +133,15 @@ pub(crate) fn scratch(options: &Options) -> Vec<Mount> {
         .collect()
 }
 
-/// The mounts of `-v`, `--mount` and `--tmpfs`, each past the guard.
-pub(crate) fn requested(options: &Options, host: &Host, weakenings: &mut Weakenings) -> Result<Vec<Mount>> {
+/// The mounts of `-v`, `--mount` and `--tmpfs`, each past the guard; what lies below another mount comes after it.
+///
+/// `mapped` says whether files of the host have to be shown by an id map to have the ids that they have on disk.
+pub(crate) fn requested(
+    options: &Options,
+    host: &Host,
+    mapped: bool,
+    weakenings: &mut Weakenings,
+) -> Result<Vec<Mount>> {
     let mut mounts = Vec::with_capacity(options.mounts.len());
     for (at, request) in options.mounts.iter().enumerate() {
         if options.mounts[..at].iter().any(|other| same(&other.target, &request.target)) {
@@ -144,24 +151,80 @@ pub(crate) fn requested(options: &Options, host: &Host, weakenings: &mut Weakeni
                 reason: "both mount over the same path",
             });
         }
-        mounts.push(match &request.kind {
+        let read_only = request.read_only;
+        let mut made = match &request.kind {
             MountKind::Bind { source, recursive } => {
-                bind(request, source, *recursive, options, host, weakenings)?
+                bind(request, source, (*recursive, read_only), options, host, weakenings)?
             }
-            MountKind::Tmpfs { size, mode } => {
-                let mode = format!("mode={mode:o}");
-                let mut mount = mount(&request.target, "tmpfs", "tmpfs", &[&mode]);
-                if let Some(size) = size {
-                    mount.options.push(format!("size={size}"));
-                }
+            MountKind::Tmpfs { size, mode, copy_up } => tmpfs(&request.target, *size, Some(*mode), *copy_up),
+            MountKind::Volume { name, .. } => {
+                let Some(source) = host.volumes.get(&at) else {
+                    return Err(Error::NoVolume { name: name.clone() });
+                };
+                volume(request, source, (options, mapped), host, weakenings)?
+            }
+            MountKind::Overlay { source } => {
+                let mut mount = bind(request, source, (false, true), options, host, weakenings)?;
+                mount.kind = Some("overlay".to_owned());
                 mount
             }
-        });
-        if let Some(mount) = mounts.last_mut() {
-            flags(request, &mut mount.options, weakenings);
+        };
+        flags(request, &mut made.options, weakenings);
+        mounts.push(made);
+    }
+    let depth = |mount: &Mount| mount.destination.split('/').filter(|part| !part.is_empty()).count();
+    mounts.sort_by_key(depth);
+    Ok(mounts)
+}
+
+fn tmpfs(target: &str, size: Option<i64>, mode: Option<u32>, copy_up: bool) -> Mount {
+    let mut mount = mount(target, "tmpfs", "tmpfs", &[]);
+    mount.options.extend(mode.map(|mode| format!("mode={mode:o}")));
+    mount.options.extend(size.map(|size| format!("size={size}")));
+    if copy_up {
+        mount.options.push("tmpcopyup".to_owned());
+    }
+    mount
+}
+
+fn volume(
+    request: &MountRequest,
+    source: &VolumeSource,
+    (options, mapped): (&Options, bool),
+    host: &Host,
+    weakenings: &mut Weakenings,
+) -> Result<Mount> {
+    match source {
+        VolumeSource::Directory { path, .. } => {
+            let mut mount = mount(&request.target, "bind", path, &["bind"]);
+            if mapped {
+                // The ids on disk are the container's: each start has another range of the host's.
+                mount.options.push("idmap".to_owned());
+            }
+            mount.options.push("rprivate".to_owned());
+            Ok(mount)
+        }
+        VolumeSource::Tmpfs(memory) => {
+            let size = memory.size.and_then(|size| i64::try_from(size).ok());
+            let mut mount = tmpfs(&request.target, size, memory.mode, false);
+            mount.options.extend(memory.uid.map(|uid| format!("uid={uid}")));
+            mount.options.extend(memory.gid.map(|gid| format!("gid={gid}")));
+            for (word, is_set) in [("ro", memory.read_only), ("noexec", memory.no_exec)] {
+                if is_set {
+                    mount.options.push(word.to_owned());
+                }
+            }
+            Ok(mount)
+        }
+        VolumeSource::Bind { source, read_only } => {
+            let read_only = request.read_only || *read_only;
+            let mut mount = bind(request, source, (true, read_only), options, host, weakenings)?;
+            if read_only && !request.read_only {
+                mount.options.push("rro".to_owned());
+            }
+            Ok(mount)
         }
     }
-    Ok(mounts)
 }
 
 /// What the guard saw, for the runtime to compare with what it opens.
@@ -170,13 +233,19 @@ pub(crate) fn checked(host: &Host) -> Vec<runtime::CheckedSource> {
         let (device, inode) = source.identity;
         Some(runtime::CheckedSource { path: source.resolved.to_str()?.to_owned(), device, inode })
     });
-    sources.collect()
+    let volumes = host.volumes.values().filter_map(|volume| match volume {
+        VolumeSource::Directory { path, identity: (device, inode) } => {
+            Some(runtime::CheckedSource { path: path.clone(), device: *device, inode: *inode })
+        }
+        VolumeSource::Tmpfs(_) | VolumeSource::Bind { .. } => None,
+    });
+    sources.chain(volumes).collect()
 }
 
 fn bind(
     request: &MountRequest,
     source: &str,
-    recursive: bool,
+    (recursive, read_only): (bool, bool),
     options: &Options,
     host: &Host,
     weakenings: &mut Weakenings,
@@ -185,8 +254,7 @@ fn bind(
         return Err(Error::Source { path: source.into(), source: rustix::io::Errno::NOENT });
     };
     let path = &found.resolved;
-    let check =
-        |allowed| guard::refuse(path, found.socket, request.read_only, &host.own_directories, allowed);
+    let check = |allowed| guard::refuse(path, found.socket, read_only, &host.own_directories, allowed);
     if let Some(reason) = check(&options.allowed_host_paths) {
         return Err(Error::HostPath { path: path.clone(), reason });
     }
@@ -213,11 +281,14 @@ fn bind(
 
 /// Access flags. A bind mount's also hold for the mounts below it, where that is asked for.
 fn flags(request: &MountRequest, options: &mut Vec<String>, weakenings: &mut Weakenings) {
-    let recursive = matches!(request.kind, MountKind::Bind { recursive: true, .. });
+    let recursive = options.iter().any(|option| option == "rbind");
+    if request.read_only && request.writable_below {
+        options.push("ro".to_owned());
+    }
     let mut push = |plain: &str, recursively: &str| {
         options.push(if recursive { recursively.to_owned() } else { plain.to_owned() });
     };
-    if request.read_only {
+    if request.read_only && !request.writable_below {
         push("ro", "rro");
     }
     if !request.exec {
@@ -235,7 +306,8 @@ fn flags(request: &MountRequest, options: &mut Vec<String>, weakenings: &mut Wea
     }
 }
 
-fn same(one: &str, other: &str) -> bool {
+/// Whether two paths of the container are one, as far as their words tell.
+pub(crate) fn same(one: &str, other: &str) -> bool {
     let parts = |path: &str| {
         path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect::<Vec<_>>()
     };

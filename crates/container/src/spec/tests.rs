@@ -38,6 +38,7 @@ fn root_host() -> Host {
         raises_limits: false,
         modules: crate::lsm::Modules::OFF,
         own_directories: vec!["/srv/brig".into()],
+        volumes: std::collections::BTreeMap::new(),
         sources: ["/srv/data", "/etc", "/proc", "/run/docker.sock", "/srv/link"]
             .into_iter()
             .map(|path| {

@@ -19,6 +19,25 @@ pub enum MountKind {
         size: Option<i64>,
         /// Mode of its root directory.
         mode: u32,
+        /// Whether it starts with the image's files at that place.
+        #[serde(default)]
+        copy_up: bool,
+    },
+    /// A volume.
+    Volume {
+        /// Its name; empty until one is made for a mount that names none.
+        name: String,
+        /// Whether it goes with the container.
+        anonymous: bool,
+        /// Whether it gets the image's files at that place while it has none.
+        copy: bool,
+        /// The part of it that is mounted, a path in it.
+        subpath: Option<String>,
+    },
+    /// A host directory that can be written to without being changed: what is written goes with the container's end.
+    Overlay {
+        /// The path on the host, as typed.
+        source: String,
     },
 }
 
@@ -43,14 +62,17 @@ pub struct MountRequest {
     pub id_mapped: bool,
     /// `private`, `rslave`, ...; unset means `rprivate`.
     pub propagation: Option<String>,
+    /// A read-only mount whose mounts below stay as they are.
+    #[serde(default)]
+    pub writable_below: bool,
 }
 
-const VOLUMES: &str = "named and anonymous volumes come with the next release: name a host directory";
+const OWNERS: &str = "brig does not chown files of the host: a volume's files keep the container's ids by themselves, and `:idmap` or `--userns=keep-id` shows a host directory's as they are";
 const LABELS: &str = "brig does not relabel files of the host (CVE-2021-43816): `chcon -R -t container_file_t DIRECTORY` does it for one";
 
 impl MountRequest {
     fn new(typed: String, kind: MountKind, target: &str) -> Self {
-        let exec = matches!(kind, MountKind::Bind { .. });
+        let exec = !matches!(kind, MountKind::Tmpfs { .. });
         let target = target.to_owned();
         Self {
             typed,
@@ -62,7 +84,18 @@ impl MountRequest {
             dev: false,
             id_mapped: false,
             propagation: None,
+            writable_below: false,
         }
+    }
+
+    /// The mount of a volume at a path that nobody typed: an image's, or another container's.
+    pub(crate) fn of_volume(typed: String, name: String, anonymous: bool, target: &str) -> Self {
+        Self::new(typed, MountKind::Volume { name, anonymous, copy: true, subpath: None }, target)
+    }
+
+    /// The mount of a host path that another container has.
+    pub(crate) fn of_bind(typed: String, source: String, target: &str) -> Self {
+        Self::new(typed, MountKind::Bind { source, recursive: true }, target)
     }
 
     /// Applies one option of `-v` or `--tmpfs`; says whether it is one.
@@ -106,44 +139,79 @@ fn target(flag: &'static str, typed: &str, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses `-v SOURCE:TARGET[:OPTIONS]`.
+/// Checks the name of a volume.
+fn volume_name(flag: &'static str, typed: &str, name: &str) -> Result<String> {
+    volume::Name::new(name)
+        .map(|name| name.to_string())
+        .map_err(|_| Error::value(flag, typed, format!("`{name}` is neither a path nor a volume's name")))
+}
+
+/// Whether the source of `-v` is a path, as docker tells it from a volume's name.
+fn is_path(source: &str) -> bool {
+    source.starts_with('/')
+        || matches!(source, "." | "..")
+        || source.starts_with("./")
+        || source.starts_with("../")
+}
+
+/// Parses `-v [SOURCE:]TARGET[:OPTIONS]`: a host path, a volume's name, or nothing, for a new volume.
 ///
 /// # Errors
-/// [`Error::Value`]; [`Error::NotYet`] for named and anonymous volumes and for SELinux relabelling.
+/// [`Error::Value`]; [`Error::NotYet`] for SELinux relabelling and for a change of owner.
 pub fn parse_volume(text: &str) -> Result<MountRequest> {
     let flag = "--volume";
+    let bad = |reason: String| Error::value(flag, text, reason);
     let not_yet = |instead| Error::NotYet { what: format!("--volume {text}"), instead };
     let parts: Vec<&str> = text.split(':').collect();
     let (source, path, options) = match parts.as_slice() {
-        [""] => return Err(Error::value(flag, text, "use SOURCE:TARGET[:OPTIONS]")),
-        [_] => return Err(not_yet(VOLUMES)),
-        [source, path] => (*source, *path, ""),
-        [source, path, options] => (*source, *path, *options),
-        _ => return Err(Error::value(flag, text, "use SOURCE:TARGET[:OPTIONS], without further colons")),
+        [""] => return Err(bad("use [SOURCE:]TARGET[:OPTIONS]".into())),
+        [path] => (None, *path, ""),
+        [source, path] => (Some(*source), *path, ""),
+        [source, path, options] => (Some(*source), *path, *options),
+        _ => return Err(bad("use [SOURCE:]TARGET[:OPTIONS], without further colons".into())),
     };
     target(flag, text, path)?;
-    if !(source.starts_with('/') || source == "." || source.starts_with("./") || source.starts_with("../")) {
-        return Err(if source.is_empty() {
-            Error::value(flag, text, "the source is empty")
-        } else {
-            not_yet(VOLUMES)
-        });
-    }
-    let kind = MountKind::Bind { source: source.to_owned(), recursive: true };
+    let words = || options.split(',').filter(|option| !option.is_empty());
+    let kind = match source {
+        None => MountKind::Volume { name: String::new(), anonymous: true, copy: true, subpath: None },
+        Some("") => return Err(bad("the source is empty".into())),
+        Some(source) if !is_path(source) => {
+            let name = volume_name(flag, text, source)?;
+            MountKind::Volume { name, anonymous: false, copy: true, subpath: None }
+        }
+        Some(source) if words().any(|option| option == "O") => {
+            MountKind::Overlay { source: source.to_owned() }
+        }
+        Some(source) => MountKind::Bind { source: source.to_owned(), recursive: true },
+    };
     let mut mount = MountRequest::new(format!("--volume {text}"), kind, path);
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "z" | "Z" => return Err(not_yet(LABELS)),
-            "bind" => mount.kind = MountKind::Bind { source: source.to_owned(), recursive: false },
-            "rbind" | "consistent" | "cached" | "delegated" => {}
-            "idmap" => mount.id_mapped = true,
-            "O" | "U" | "nocopy" | "copy" => {
-                return Err(not_yet("overlay, owner and copy options come with volumes"));
+    for option in words() {
+        let known = match (option, &mut mount.kind) {
+            ("U", _) => return Err(not_yet(OWNERS)),
+            // The files of volumes have a label that every container may use.
+            ("z", MountKind::Volume { .. }) => true,
+            ("z" | "Z", _) => return Err(not_yet(LABELS)),
+            ("bind", MountKind::Bind { recursive, .. }) => {
+                *recursive = false;
+                true
             }
-            _ if mount.option(option) => {}
-            _ => {
-                return Err(Error::value(flag, text, format!("`{option}` is not an option of a bind mount")));
+            ("rbind", MountKind::Bind { .. }) | ("O", MountKind::Overlay { .. }) => true,
+            ("consistent" | "cached" | "delegated", _) => true,
+            ("idmap", MountKind::Bind { .. } | MountKind::Overlay { .. }) => {
+                mount.id_mapped = true;
+                true
             }
+            ("copy" | "nocopy", MountKind::Volume { copy, .. }) => {
+                *copy = option == "copy";
+                true
+            }
+            ("ro" | "readonly", MountKind::Overlay { .. }) => {
+                return Err(bad("an overlay is there to be written to: leave `O` out".into()));
+            }
+            (option, _) => mount.option(option),
+        };
+        if !known {
+            return Err(bad(format!("`{option}` is not an option of this mount")));
         }
     }
     Ok(mount)
@@ -157,18 +225,20 @@ pub fn parse_tmpfs(text: &str) -> Result<MountRequest> {
     let flag = "--tmpfs";
     let (path, options) = text.split_once(':').unwrap_or((text, ""));
     target(flag, text, path)?;
-    let (mut size, mut mode) = (None, 0o1777);
-    let kind = MountKind::Tmpfs { size, mode };
+    let (mut size, mut mode, mut copy_up) = (None, 0o1777, false);
+    let kind = MountKind::Tmpfs { size, mode, copy_up };
     let mut mount = MountRequest::new(format!("--tmpfs {text}"), kind, path);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
             Some(("size", value)) => size = Some(parse_size(flag, value)?),
             Some(("mode", value)) => mode = parse_mode(flag, value)?,
+            None if option == "tmpcopyup" => copy_up = true,
+            None if option == "notmpcopyup" => copy_up = false,
             None if mount.option(option) => {}
             _ => return Err(Error::value(flag, text, format!("`{option}` is not an option of a tmpfs"))),
         }
     }
-    mount.kind = MountKind::Tmpfs { size, mode };
+    mount.kind = MountKind::Tmpfs { size, mode, copy_up };
     Ok(mount)
 }
 
@@ -187,7 +257,7 @@ pub fn parse_mode(flag: &'static str, text: &str) -> Result<u32> {
     }
 }
 
-/// Parses `--mount type=bind|tmpfs,KEY=VALUE,...`; fields may be quoted as in CSV.
+/// Parses `--mount type=bind|volume|tmpfs,KEY=VALUE,...`; fields may be quoted as in CSV.
 ///
 /// # Errors
 /// [`Error::Value`]; [`Error::NotYet`] for the types that come later.
@@ -196,6 +266,7 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
     let bad = |reason: String| Error::value(flag, text, reason);
     let (mut kind, mut source, mut path) = ("volume".to_owned(), None, None);
     let (mut size, mut mode, mut recursive) = (None, 0o1777, true);
+    let (mut copy, mut copy_up, mut subpath, mut writable_below) = (true, false, None, false);
     let mut options = Vec::new();
     for field in split_csv(text).ok_or_else(|| bad("a quote is not closed".into()))? {
         let (key, value) = match field.split_once('=') {
@@ -211,11 +282,21 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
             ("bind-propagation", Some(value)) => options.push(value.to_owned()),
             ("bind-nonrecursive", None | Some("true" | "1")) => recursive = false,
             ("bind-nonrecursive", Some("false" | "0")) => recursive = true,
-            ("bind-recursive", Some("enabled" | "writable" | "readonly")) => recursive = true,
+            ("bind-recursive", Some("enabled" | "readonly")) => recursive = true,
+            ("bind-recursive", Some("writable")) => writable_below = true,
             ("bind-recursive", Some("disabled")) => recursive = false,
             ("consistency", Some(_)) => {}
             ("tmpfs-size", Some(value)) => size = Some(parse_size(flag, value)?),
             ("tmpfs-mode", Some(value)) => mode = parse_mode(flag, value)?,
+            ("tmpcopyup", None) => copy_up = true,
+            ("notmpcopyup", None) => copy_up = false,
+            ("volume-nocopy", None | Some("true" | "1")) => copy = false,
+            ("volume-nocopy", Some("false" | "0")) => copy = true,
+            ("volume-subpath" | "subpath", Some(value)) => subpath = Some(value.to_owned()),
+            ("volume-driver", Some("local")) => {}
+            ("volume-driver" | "volume-opt" | "volume-label", Some(_)) => {
+                return Err(bad(format!("`{key}` belongs to `brig volume create`: make the volume first")));
+            }
             ("exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev" | "rw", None) => {
                 options.push(key.to_owned());
             }
@@ -227,18 +308,30 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
     let kind = match (kind.as_str(), source) {
         ("bind", Some(source)) if !source.is_empty() => MountKind::Bind { source, recursive },
         ("bind", _) => return Err(bad("a bind mount needs a `source`".into())),
-        ("tmpfs", None) => MountKind::Tmpfs { size, mode },
+        ("tmpfs", None) => MountKind::Tmpfs { size, mode, copy_up },
         ("tmpfs", Some(_)) => return Err(bad("a tmpfs has no `source`".into())),
-        ("volume", _) => return Err(Error::NotYet { what: format!("--mount {text}"), instead: VOLUMES }),
+        ("volume", source) => {
+            let name = source.filter(|name| !name.is_empty());
+            let anonymous = name.is_none();
+            let name = name.map(|name| volume_name(flag, text, &name)).transpose()?.unwrap_or_default();
+            MountKind::Volume { name, anonymous, copy, subpath: subpath.take() }
+        }
         ("image" | "cluster" | "npipe" | "devpts" | "glob" | "ramfs" | "artifact", _) => {
             return Err(Error::NotYet {
                 what: format!("--mount {text}"),
-                instead: "use type=bind or type=tmpfs",
+                instead: "use type=bind, type=volume or type=tmpfs",
             });
         }
-        (other, _) => return Err(bad(format!("type `{other}` is not known: use bind or tmpfs"))),
+        (other, _) => return Err(bad(format!("type `{other}` is not known: use bind, volume or tmpfs"))),
     };
+    if subpath.is_some() {
+        return Err(bad("a `subpath` is a volume's".into()));
+    }
+    if copy_up && !matches!(kind, MountKind::Tmpfs { .. }) {
+        return Err(bad("`tmpcopyup` is a tmpfs's".into()));
+    }
     let mut mount = MountRequest::new(format!("--mount {text}"), kind, &path);
+    mount.writable_below = writable_below;
     for option in options {
         if !mount.option(&option) {
             return Err(bad(format!("`{option}` does not fit this type")));
@@ -275,6 +368,8 @@ mod tests {
     fn source(mount: &MountRequest) -> &str {
         match &mount.kind {
             MountKind::Bind { source, .. } => source,
+            MountKind::Overlay { source } => source,
+            MountKind::Volume { name, .. } => name,
             MountKind::Tmpfs { .. } => "",
         }
     }
@@ -286,8 +381,21 @@ mod tests {
             ("/a:/b:ro", Some(("/a", "/b", true))),
             ("./a:/b:ro,rslave", Some(("./a", "/b", true))),
             ("/a:/b:cached", Some(("/a", "/b", false))),
-            ("/b", None),
-            ("name:/b", None),
+            ("/b", Some(("", "/b", false))),
+            ("name:/b", Some(("name", "/b", false))),
+            ("name:/b:ro,nocopy,z", Some(("name", "/b", true))),
+            ("/a:/b:O", Some(("/a", "/b", false))),
+            ("/a:/b:O,idmap", Some(("/a", "/b", false))),
+            ("/a:/b:O,ro", None),
+            ("name:/b:O", None),
+            ("name:/b:idmap", None),
+            ("name:/b:rslave", None),
+            ("name:/b:Z", None),
+            ("name:/b:U", None),
+            ("/a:/b:U", None),
+            ("/a:/b:nocopy", None),
+            ("-name:/b", None),
+            ("a b:/b", None),
             (":/b", None),
             ("/a:b", None),
             ("/a:/", None),
@@ -313,12 +421,21 @@ mod tests {
     }
 
     #[test]
-    fn volumes_say_what_comes_later() {
-        for text in ["/b", "name:/b"] {
-            assert!(parse_volume(text).unwrap_err().to_string().contains("next release"), "{text}");
-        }
-        assert!(parse_mount("type=volume,dst=/x").unwrap_err().to_string().contains("next release"));
-        assert!(parse_mount("dst=/x").unwrap_err().to_string().contains("next release"));
+    fn volumes_by_fields() {
+        let kind = |text: &str| parse_mount(text).map(|mount| mount.kind).ok();
+        let volume = |name: &str, copy, subpath: Option<&str>| {
+            let (anonymous, name, subpath) = (name.is_empty(), name.to_owned(), subpath.map(str::to_owned));
+            Some(MountKind::Volume { name, anonymous, copy, subpath })
+        };
+        assert_eq!(kind("dst=/x"), volume("", true, None));
+        assert_eq!(kind("type=volume,src=a,dst=/x"), volume("a", true, None));
+        assert_eq!(
+            kind("type=volume,src=a,dst=/x,volume-subpath=b/c,volume-nocopy"),
+            volume("a", false, Some("b/c"))
+        );
+        assert_eq!(kind("type=volume,src=/a,dst=/x"), None);
+        assert_eq!(kind("type=volume,src=a,dst=/x,volume-driver=nfs"), None);
+        assert_eq!(kind("type=bind,src=/a,dst=/x,subpath=b"), None);
     }
 
     #[test]
@@ -329,6 +446,9 @@ mod tests {
             ("type=bind,src=/a,dst=/b,ro=false,bind-propagation=rslave", true),
             ("type=bind,\"src=/a,b\",dst=/b", true),
             ("type=tmpfs,dst=/b,tmpfs-size=1m,tmpfs-mode=700", true),
+            ("type=tmpfs,dst=/b,tmpcopyup", true),
+            ("type=bind,src=/a,dst=/b,tmpcopyup", false),
+            ("type=bind,src=/a,dst=/b,ro,bind-recursive=writable", true),
             ("type=tmpfs,dst=/b,bind-propagation=rslave", false),
             ("type=tmpfs,src=/a,dst=/b", false),
             ("type=bind,dst=/b", false),
@@ -349,9 +469,11 @@ mod tests {
     #[test]
     fn tmpfs() {
         let mount = parse_tmpfs("/run:size=64m,mode=755,exec").unwrap();
-        assert_eq!(mount.kind, MountKind::Tmpfs { size: Some(64 << 20), mode: 0o755 });
+        assert_eq!(mount.kind, MountKind::Tmpfs { size: Some(64 << 20), mode: 0o755, copy_up: false });
         assert!(mount.exec && !mount.suid);
         assert!(!parse_tmpfs("/run").unwrap().exec);
+        let copied = parse_tmpfs("/run:tmpcopyup").unwrap();
+        assert!(matches!(copied.kind, MountKind::Tmpfs { copy_up: true, .. }));
         for text in ["", "run", "/", "/a:size=x", "/a:mode=9", "/a:uid=0", "/a:rslave"] {
             assert!(parse_tmpfs(text).is_err(), "{text}");
         }

@@ -232,10 +232,19 @@ pub(super) struct Flags {
     /// Option of the resolver
     #[arg(long, alias = "dns-opt", value_name = "OPTION", help_heading = "Namespaces")]
     pub(super) dns_option: Vec<String>,
-    /// Mount a host path
-    #[arg(short = 'v', long, value_name = "SOURCE:TARGET[:OPTIONS]", help_heading = "Storage")]
+    /// Mount a volume or a host path
+    #[arg(short = 'v', long, value_name = "[SOURCE:]TARGET[:OPTIONS]", help_heading = "Storage")]
     pub(super) volume: Vec<String>,
-    /// Mount a host path or memory
+    /// Mount what another container has
+    #[arg(long, value_name = "CONTAINER[:ro]", help_heading = "Storage")]
+    pub(super) volumes_from: Vec<String>,
+    /// The driver of volumes: `local`
+    #[arg(long, value_name = "DRIVER", hide = true, help_heading = "Storage")]
+    pub(super) volume_driver: Option<String>,
+    /// What becomes of the image's volumes: `anonymous` or `ignore`
+    #[arg(long, value_name = "HOW", hide = true, help_heading = "Storage")]
+    pub(super) image_volume: Option<String>,
+    /// Mount a volume, a host path or memory
     #[arg(long, value_name = "type=TYPE,...", help_heading = "Storage")]
     pub(super) mount: Vec<String>,
     /// Mount memory

@@ -14,8 +14,6 @@ const LATER: &[(&str, &str)] = &[
     ("--network-alias", "it comes with networks"),
     ("-a", "it comes with detached containers: the streams are attached already"),
     ("--attach", "it comes with detached containers: the streams are attached already"),
-    ("--volumes-from", "it comes with volumes: name host directories with `-v`"),
-    ("--volume-driver", "it comes with volumes: name host directories with `-v`"),
     ("--storage-opt", "it comes with volumes"),
     ("--gpus", "name the device files with `--device`"),
     ("--device-cgroup-rule", "name the device files with `--device`"),

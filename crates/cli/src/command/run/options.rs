@@ -179,6 +179,15 @@ fn parsed(flags: &Flags, options: &mut Options) -> container::Result<()> {
     for text in &flags.tmpfs {
         mounts.push(mount::parse_tmpfs(text)?);
     }
+    options.volumes_from.clone_from(&flags.volumes_from);
+    if let Some(driver) = flags.volume_driver.as_deref().filter(|driver| *driver != "local") {
+        return Err(value("--volume-driver", driver, "`local` is the one there is"));
+    }
+    match flags.image_volume.as_deref() {
+        None | Some("anonymous" | "bind") => {}
+        Some("ignore") => options.ignore_image_volumes = true,
+        Some(other) => return Err(value("--image-volume", other, "use anonymous or ignore")),
+    }
     options.shm_size =
         flags.shm_size.as_deref().map(|text| size::parse_size("--shm-size", text)).transpose()?;
     for path in &flags.allow_host_path {
