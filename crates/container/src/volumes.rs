@@ -26,6 +26,8 @@ use crate::value::name::ContainerId;
 const MAX_IMAGE_VOLUMES: usize = 128;
 /// Most mounts of one container, those of its image and of other containers too.
 const MAX_MOUNTS: usize = 1024;
+/// How often a volume that others remove is made anew.
+const ATTEMPTS: usize = 64;
 /// Where an image's volume would hide what the engine mounts.
 const KERNEL_TREES: &[&str] = &["/proc", "/sys", "/dev"];
 /// What every container may use, whatever its categories.
@@ -170,21 +172,27 @@ fn settle_one(
     let created_at = runtime::state::now();
     let meta = Meta { created_at, anonymous: *anonymous && name.is_empty(), ..Meta::default() };
     let known = if name.is_empty() { Name::anonymous()? } else { Name::new(name)? };
-    let held = match volumes.hold(&known) {
-        Err(error) if error.is_missing() => {
-            if create(volumes, &known, &meta)? == What::Made && meta.anonymous {
-                settled.made.push(known.clone());
-            }
-            volumes.hold(&known)?
-        }
-        other => other?,
-    };
+    let held = hold_or_make(volumes, &known, &meta)?;
+    if meta.anonymous {
+        settled.made.push(known.clone());
+    }
     known.as_str().clone_into(name);
     if *copy && subpath.is_none() && matches!(volume::device(&held.meta.options)?, Device::Directory { .. }) {
         fill(volumes, &held, &mount.target, snapshot)?;
     }
     settled.held.push(held);
     Ok(())
+}
+
+/// Of those who remove it meanwhile, one after the other, none is in the way for ever.
+fn hold_or_make(volumes: &Volumes, name: &Name, meta: &Meta) -> Result<Held> {
+    for _ in 0..ATTEMPTS {
+        match volumes.hold(name) {
+            Err(error) if error.is_missing() => drop(create(volumes, name, meta)?),
+            other => return Ok(other?),
+        }
+    }
+    Ok(volumes.hold(name)?)
 }
 
 /// Copies what the image has at a path into a volume that has nothing yet.

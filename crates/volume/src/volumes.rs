@@ -242,7 +242,12 @@ impl Volumes {
                 Err(Errno::NOENT) => return Err(missing()),
                 other => other.map_err(Error::system("open", name.as_str()))?,
             };
-            let lock = lock::shared(lock::open(&directory, LOCK)?)?;
+            let file = match lock::open(&directory, LOCK) {
+                // Being removed, or gone.
+                Err(error) if error.is_missing() => continue,
+                other => other?,
+            };
+            let lock = lock::shared(file)?;
             files::pause::at("volume.held");
             if !self.is_current(&directory, name)? {
                 // Removed while we waited; there may be another by now.
@@ -282,7 +287,10 @@ impl Volumes {
             Err(Errno::NOENT) => return Err(missing().into()),
             other => other.map_err(Error::system("open", name.as_str()))?,
         };
-        let file = lock::open(&directory, LOCK).map_err(Error::from)?;
+        let file = match lock::open(&directory, LOCK) {
+            Err(error) if error.is_missing() => return Err(missing().into()),
+            other => other.map_err(Error::from)?,
+        };
         let Some(_lock) = lock::try_exclusive(file).map_err(Error::from)? else {
             let users = "a container that is being made".to_owned();
             return Err(Error::InUse { name: name.to_string(), users }.into());
