@@ -21,6 +21,34 @@ pub(crate) fn hold_signals() -> Result<OwnedFd> {
     sys::signal::block_all_into_descriptor().map_err(|errno| Error::system("hold", "signals", errno))
 }
 
+/// How a wait came to its end.
+pub(crate) enum Ended {
+    /// The process ended.
+    Exited(Exit),
+    /// The caller typed the keys that leave it running: the master of its terminal.
+    Left(OwnedFd),
+}
+
+/// Waits for the end of the process, or until the caller leaves it.
+///
+/// # Errors
+/// As [`wait`].
+pub(crate) fn wait_or_leave(
+    pidfd: BorrowedFd<'_>,
+    signals: BorrowedFd<'_>,
+    mut relay: Option<Relay>,
+    warnings: &mut Vec<String>,
+) -> Result<Ended> {
+    while !turn(pidfd, signals, relay.as_mut())? {
+        if let Some(relay) = relay.as_mut().filter(|relay| relay.is_left())
+            && let Some(master) = relay.take_master()
+        {
+            return Ok(Ended::Left(master));
+        }
+    }
+    finish(pidfd, relay, warnings).map(Ended::Exited)
+}
+
 /// Waits for the end of the process, and meanwhile relays where there is a relay. Output that could not be handed on is
 /// no reason to leave the process alone: it is told by a warning, and by an exit code where that would be 0.
 ///
@@ -33,6 +61,11 @@ pub(crate) fn wait(
     warnings: &mut Vec<String>,
 ) -> Result<Exit> {
     while !turn(pidfd, signals, relay.as_mut())? {}
+    finish(pidfd, relay, warnings)
+}
+
+/// Hands on what an ended process wrote last, and reaps it.
+fn finish(pidfd: BorrowedFd<'_>, mut relay: Option<Relay>, warnings: &mut Vec<String>) -> Result<Exit> {
     let mut lost = None;
     if let Some(relay) = &mut relay {
         relay.drain()?;

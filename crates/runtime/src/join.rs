@@ -9,13 +9,14 @@ use rustix::io::Errno;
 
 use crate::child::{self, Origin};
 use crate::create::{self, Report};
-use crate::foreground::{self, Exit};
+use crate::foreground::{self, Ended, Exit};
+use crate::keys::DetachKeys;
 use crate::launch;
 use crate::lifecycle::{Container, status_name};
 use crate::prepare::{self, Given};
 use crate::relay::{self, Relay};
 use crate::verify::{self, NAMESPACE_FILES};
-use crate::{Error, Result, console, home, listener, lsm, plan, subgroup};
+use crate::{Error, Result, console, home, listener, lsm, plan, subgroup, terminal};
 
 /// What process to start.
 #[derive(Debug)]
@@ -26,6 +27,11 @@ pub struct ExecRequest {
     pub detach: bool,
     /// Whether the standard input is relayed to a terminal.
     pub interactive: bool,
+    /// Whether a process that is not waited for gets `/dev/null` in place of the caller's standard streams, and keeps
+    /// a terminal that nobody else holds.
+    pub quiet: bool,
+    /// Keys that leave a process with a terminal running.
+    pub detach_keys: Option<DetachKeys>,
     /// Unix socket that gets the master of the terminal.
     pub console_socket: Option<PathBuf>,
     /// File that gets the pid.
@@ -60,16 +66,19 @@ pub fn exec_in(
             });
         }
     }
-    if request.process.terminal && request.detach && request.console_socket.is_none() {
+    if request.process.terminal && request.detach && !request.quiet && request.console_socket.is_none() {
         return Err(Error::Terminal("a detached terminal needs `--console-socket` to be handed over"));
     }
     let signals = if request.detach { None } else { Some(foreground::hold_signals()?) };
-    let (streams, mut relay) = if request.detach || request.process.terminal {
+    let (streams, mut relay) = if request.process.terminal {
         (Vec::new(), None)
+    } else if request.detach {
+        (if request.quiet { relay::nothing()? } else { Vec::new() }, None)
     } else {
-        Relay::by_pipes(request.interactive)?
+        let (streams, relay) = Relay::by_pipes(request.interactive)?;
+        relay::give(&streams, launch::root_of(&saved.spec))?;
+        (streams, relay)
     };
-    relay::give(&streams, launch::root_of(&saved.spec))?;
     let seccomp = saved.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     // With a session keyring of its own, too: the caller's is the host's.
     let mut facts = create::exec_facts();
@@ -118,16 +127,28 @@ pub fn exec_in(
         create::write_pid_file(path, launched.pid)?;
     }
     let Some(signals) = signals else {
+        if let Some(master) = answers.terminal.filter(|_| request.quiet && request.console_socket.is_none()) {
+            terminal::keep(&master)?;
+        }
         launched.release();
         return Ok(Exit(0));
     };
     // Their ends of the pipes are the process's alone: it may be the last that writes.
     drop(ready);
     if let Some(master) = answers.terminal.take().filter(|_| request.console_socket.is_none()) {
-        relay = Some(Relay::for_master(master, request.interactive)?);
+        relay = Some(Relay::for_master(master, request.interactive)?.leaving_by(request.detach_keys.clone()));
     }
     // After an error the process is ended: nobody watches it.
-    let exit = foreground::wait(launched.pidfd.as_fd(), signals.as_fd(), relay, &mut report.warnings)?;
+    let ended =
+        foreground::wait_or_leave(launched.pidfd.as_fd(), signals.as_fd(), relay, &mut report.warnings)?;
+    let exit = match ended {
+        Ended::Exited(exit) => exit,
+        Ended::Left(master) => {
+            terminal::keep(&master)?;
+            // As docker: whoever leaves does not fail.
+            Exit(0)
+        }
+    };
     launched.release();
     Ok(exit)
 }

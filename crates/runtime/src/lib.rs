@@ -24,7 +24,9 @@ mod verify;
 mod console;
 mod home;
 mod hooks;
+mod keys;
 mod listener;
+mod terminal;
 
 mod allow;
 mod create;
@@ -44,6 +46,7 @@ pub use create::{
 pub use error::{Error, Result};
 pub use foreground::Exit;
 pub use join::{ExecRequest, exec, exec_in};
+pub use keys::{DEFAULT_DETACH_KEYS, DetachKeys};
 pub use lifecycle::{Container, status_name};
 pub use prepare::Layers;
 pub use relay::Stream;

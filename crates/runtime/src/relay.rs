@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{OptionalActions, Termios};
 
+use crate::keys::DetachKeys;
 use crate::weaken::{self, Defence};
 use crate::{Error, Result};
 
@@ -37,6 +38,9 @@ pub(crate) struct Relay {
     master: Option<OwnedFd>,
     /// The caller's terminal as it was, to be put back.
     saved: Option<Termios>,
+    /// Keys by which the caller leaves the container's terminal.
+    keys: Option<DetachKeys>,
+    left: bool,
 }
 
 /// From the container to the caller.
@@ -91,7 +95,14 @@ impl Relay {
             theirs.push((writer, 2));
             outputs.push(Output::new(ours, rustix::stdio::stderr())?);
         }
-        let relay = (!theirs.is_empty()).then_some(Self { outputs, input, master: None, saved: None });
+        let relay = (!theirs.is_empty()).then_some(Self {
+            outputs,
+            input,
+            master: None,
+            saved: None,
+            keys: None,
+            left: false,
+        });
         Ok((theirs, relay))
     }
 
@@ -114,9 +125,25 @@ impl Relay {
         };
         let outputs = vec![Output::new(copy()?, rustix::stdio::stdout())?];
         let input = if interactive { Some(Input::new(copy()?, Some(END_OF_FILE))?) } else { None };
-        let relay = Self { outputs, input, master: Some(master), saved };
+        let relay = Self { outputs, input, master: Some(master), saved, keys: None, left: false };
         relay.follow_size();
         Ok(relay)
+    }
+
+    /// Lets the caller leave by these keys.
+    pub(crate) fn leaving_by(mut self, keys: Option<DetachKeys>) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Whether the caller typed the keys that leave.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left
+    }
+
+    /// The master of the container's terminal.
+    pub(crate) fn take_master(&mut self) -> Option<OwnedFd> {
+        self.master.take()
     }
 
     /// Gives the container's terminal the size of the caller's, where there are both.
@@ -153,7 +180,10 @@ impl Relay {
             output.carry()?;
         }
         match &mut self.input {
-            Some(input) => input.carry(),
+            Some(input) => {
+                self.left |= input.carry(self.keys.as_mut())?;
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -233,14 +263,17 @@ impl Input {
         Ok(Self { to: Some(to), end, reading: true, pending: Vec::new() })
     }
 
-    fn carry(&mut self) -> Result<()> {
+    /// True once the keys that leave were typed.
+    fn carry(&mut self, keys: Option<&mut DetachKeys>) -> Result<bool> {
+        let mut left = false;
         if self.to.is_some() && self.reading && self.pending.is_empty() && has_input() {
-            self.read()?;
+            left = self.read(keys)?;
         }
-        self.write()
+        self.write()?;
+        Ok(left)
     }
 
-    fn read(&mut self) -> Result<()> {
+    fn read(&mut self, keys: Option<&mut DetachKeys>) -> Result<bool> {
         let mut block = [0; BLOCK];
         match rustix::io::read(rustix::stdio::stdin(), &mut block) {
             Ok(0) => {
@@ -253,9 +286,12 @@ impl Input {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(Errno::IO) => self.reading = false,
             Err(errno) => return Err(Error::system("read", "the standard input", errno)),
-            Ok(count) => self.pending.extend_from_slice(&block[..count]),
+            Ok(count) => match keys {
+                Some(keys) => return Ok(keys.take(&block[..count], &mut self.pending)),
+                None => self.pending.extend_from_slice(&block[..count]),
+            },
         }
-        Ok(())
+        Ok(false)
     }
 
     fn write(&mut self) -> Result<()> {
@@ -327,6 +363,16 @@ pub(crate) fn give(streams: &[Stream], (uid, gid): (u32, u32)) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// `/dev/null` in place of the three standard streams.
+pub(crate) fn nothing() -> Result<Vec<Stream>> {
+    let open = |number| {
+        let file = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::system("open", "/dev/null", errno))?;
+        Ok((file, number))
+    };
+    [0, 1, 2].into_iter().map(open).collect()
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {

@@ -4,6 +4,7 @@
 //! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
 
 mod doctor;
+mod exec;
 mod healthcheck;
 mod image;
 mod image_inspect;
@@ -50,6 +51,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "run", about: "Run a program in a new container", run: run::run },
     Command { name: "create", about: "Make a container and leave it for a later start", run: run::create },
+    Command { name: "exec", about: "Run a program in a container that runs", run: exec::run },
     Command { name: "start", about: "Start containers that are created or ended", run: start::run },
     Command { name: "stop", about: "Stop containers", run: stop::run },
     Command { name: "kill", about: "Send a signal to containers", run: kill::run },

@@ -85,6 +85,8 @@ pub(super) fn run(options: &Options, args: Vec<OsString>) -> Result<u8, Failed> 
         process,
         detach: flags.detach,
         interactive: true,
+        quiet: false,
+        detach_keys: None,
         console_socket: flags.console_socket,
         pid_file: flags.pid_file,
         preserve_descriptors: flags.preserve_fds,

@@ -88,6 +88,8 @@ fn start_process(
         process,
         detach: true,
         interactive: false,
+        quiet: false,
+        detach_keys: None,
         console_socket: None,
         pid_file: Some(directory.join(&name)),
         preserve_descriptors: 0,

@@ -23,6 +23,7 @@ use oci::runtime::{Linux, Namespace, NamespaceKind, Process, Resources, Root, SP
 
 pub(crate) use process::PROXY;
 pub use process::signal;
+pub(crate) use process::workdir;
 
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};

@@ -118,31 +118,33 @@ pub(crate) fn environment(
 /// Made absolute and cleaned here as text only; the runtime resolves and creates it inside the root by
 /// descriptor (CVE-2026-55686).
 pub(crate) fn working_directory(config: &Config, options: &Options) -> Result<String> {
-    let check = |path: &str| -> std::result::Result<String, &'static str> {
-        if path.chars().any(char::is_control) {
-            return Err("it holds control characters");
-        }
-        if path.len() >= files::MAX_PATH {
-            return Err("it is longer than 4096 bytes");
-        }
-        Ok(clean(path))
-    };
     if let Some(path) = &options.process.workdir {
-        if !path.starts_with('/') {
-            return Err(Error::value(
-                "--workdir",
-                path.escape_debug().to_string(),
-                "the path does not start with `/`",
-            ));
-        }
-        return check(path)
-            .map_err(|reason| Error::value("--workdir", path.escape_debug().to_string(), reason));
+        return workdir(path);
     }
-    check(&config.working_dir).map_err(|reason| Error::Image {
+    check_directory(&config.working_dir).map_err(|reason| Error::Image {
         field: "WorkingDir",
         value: config.working_dir.escape_debug().to_string(),
         reason: reason.to_owned(),
     })
+}
+
+/// The directory of `--workdir`.
+pub(crate) fn workdir(path: &str) -> Result<String> {
+    let refused = |reason| Error::value("--workdir", path.escape_debug().to_string(), reason);
+    if !path.starts_with('/') {
+        return Err(refused("the path does not start with `/`"));
+    }
+    check_directory(path).map_err(refused)
+}
+
+fn check_directory(path: &str) -> std::result::Result<String, &'static str> {
+    if path.chars().any(char::is_control) {
+        return Err("it holds control characters");
+    }
+    if path.len() >= files::MAX_PATH {
+        return Err("it is longer than 4096 bytes");
+    }
+    Ok(clean(path))
 }
 
 /// An absolute path without `.`, `..` and doubled slashes; `..` at the root stays there.
