@@ -121,6 +121,12 @@ pub enum Error {
         /// Its short id.
         id: String,
     },
+    /// A command in the foreground has the container's streams.
+    #[error("container `{id}` runs in the foreground of another command, which has its streams")]
+    Foreground {
+        /// Its short id.
+        id: String,
+    },
     /// A container's state forbids what was asked.
     #[error("container `{id}` is {status}")]
     Status {

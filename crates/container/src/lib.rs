@@ -11,6 +11,7 @@
 mod error;
 
 mod adopt;
+mod attach;
 mod capability;
 mod containers;
 mod copy_up;
@@ -41,6 +42,7 @@ mod wait;
 mod weaken;
 mod weakening;
 
+pub use attach::{Attach, Attached, Connection, attach};
 pub use capability::{Word as CapabilityWord, parse as parse_capability};
 pub use containers::{Containers, Reserved};
 pub use end::finish;

@@ -26,11 +26,6 @@ impl Client {
         Self { socket, wants: 0, pending: VecDeque::new() }
     }
 
-    /// A client that gets all output from the start.
-    pub(crate) fn attached(socket: OwnedFd) -> Self {
-        Self { socket, wants: streams::STDOUT | streams::STDERR | streams::STDIN, pending: VecDeque::new() }
-    }
-
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

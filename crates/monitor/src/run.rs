@@ -94,7 +94,7 @@ pub fn run(settings: Settings) -> Result<Ended, Errno> {
         deadline,
     };
     if let Some(client) = state.settings.client.take() {
-        state.clients.push(Client::attached(client));
+        state.clients.push(Client::new(client));
     }
     if let Some(log) = &mut state.log {
         log.retry();

@@ -54,7 +54,7 @@ pub struct Settings {
     pub stdin: Option<OwnedFd>,
     /// Master of its terminal, if it has one.
     pub master: Option<OwnedFd>,
-    /// A client that is attached from the start.
+    /// A client that is connected from the start. What it said first is heard before any output is read.
     pub client: Option<OwnedFd>,
 }
 

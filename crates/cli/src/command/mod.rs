@@ -3,6 +3,7 @@
 //! To add one: a file with `pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure>`
 //! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
 
+pub(crate) mod attach;
 mod doctor;
 mod exec;
 mod healthcheck;
@@ -56,6 +57,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "stop", about: "Stop containers", run: stop::run },
     Command { name: "kill", about: "Send a signal to containers", run: kill::run },
     Command { name: "restart", about: "Stop containers and start them again", run: restart::run },
+    Command { name: "attach", about: "Connect the terminal to a running container", run: attach::run },
     Command { name: "pause", about: "Freeze the processes of containers", run: pause::run },
     Command { name: "unpause", about: "Let frozen containers go on", run: unpause::run },
     Command { name: "wait", about: "Wait until containers end and print their exit codes", run: wait::run },

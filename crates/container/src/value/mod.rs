@@ -4,6 +4,7 @@ pub mod device;
 pub mod environment;
 pub mod health;
 pub mod ids;
+pub mod keys;
 pub mod label;
 pub mod log;
 pub mod mount;

@@ -112,6 +112,9 @@ pub(super) struct Flags {
     /// Platform of the image
     #[arg(long, value_name = "OS/ARCH", help_heading = "Container")]
     pub(super) platform: Option<String>,
+    /// Attach to stdin, stdout or stderr only
+    #[arg(short = 'a', long, value_name = "STREAM", help_heading = "Container")]
+    pub(super) attach: Vec<String>,
     /// Pass signals on to the program
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
     pub(super) sig_proxy: bool,

@@ -12,8 +12,6 @@ const LATER: &[(&str, &str)] = &[
     ("--mac-address", "it comes with networks"),
     ("--link", "it comes with networks"),
     ("--network-alias", "it comes with networks"),
-    ("-a", "it comes with detached containers: the streams are attached already"),
-    ("--attach", "it comes with detached containers: the streams are attached already"),
     ("--storage-opt", "it comes with volumes"),
     ("--gpus", "name the device files with `--device`"),
     ("--device-cgroup-rule", "name the device files with `--device`"),

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use container::spec::Configured;
 use container::value::ids::UserNamespace;
-use container::{Error, IdSource, Options, Preview, Ready, Site};
+use container::{Attach, Connection, Error, IdSource, Options, Preview, Ready, Site};
 
 use self::flags::Flags;
 pub(crate) use self::options::failure;
@@ -26,7 +26,8 @@ const NAME: &str = "brig run";
 /// Runs the command.
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let (flags, image, words) = parse(NAME, args)?;
-    let options = options::options(&flags, words)?;
+    let mut options = options::options(&flags, words)?;
+    options.detached |= is_watched(&flags, &options);
     seal(&flags, &options)?;
     site::with(global, |site, ids| {
         if flags.dry_run {
@@ -42,12 +43,43 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             output::print(&format!("{id}\n"))?;
             return Ok(0);
         }
+        if is_watched(&flags, &options) {
+            return attached(global, site, ready, &flags, &options);
+        }
         let ended = ready.run(site, &|text| global.log.warning(text)).map_err(failure)?;
         for warning in &ended.warnings {
             global.log.warning(warning);
         }
         Ok(ended.code)
     })
+}
+
+/// Whether a container of the foreground gets a monitor: a terminal can be left, a restart needs somebody who does it,
+/// and only a client can leave streams and signals out.
+fn is_watched(flags: &Flags, options: &Options) -> bool {
+    let restarts = !matches!(options.restart.name.as_str(), "" | "no");
+    options.terminal || restarts || !flags.sig_proxy || !flags.attach.is_empty()
+}
+
+/// Runs a container with a monitor and stays with it.
+fn attached(
+    global: &Global,
+    site: &Site<'_>,
+    ready: Ready,
+    flags: &Flags,
+    options: &Options,
+) -> Result<u8, Failure> {
+    let keys = options.detach_keys.as_deref();
+    let mut how = Attach::new(options.interactive, options.terminal, keys).map_err(failure)?;
+    how.forward_signals = flags.sig_proxy;
+    if !flags.attach.is_empty() {
+        let has = |name: &str| flags.attach.iter().any(|stream| stream.eq_ignore_ascii_case(name));
+        (how.stdin, how.stdout, how.stderr) = (has("stdin") && how.stdin, has("stdout"), has("stderr"));
+    }
+    let id = ready.id().clone();
+    let (connection, theirs) = Connection::pair(&how).map_err(failure)?;
+    ready.detach(site, Some(theirs), &|text| global.log.warning(text)).map_err(failure)?;
+    command::attach::stay(site.containers, &id, connection, &how)
 }
 
 /// Runs `brig create`.
@@ -168,9 +200,14 @@ fn check(flags: &Flags) -> Result<(), Failure> {
             return Err(Failure::user(format!("`--platform` cannot be `{platform}`: this machine is {own}")));
         }
     }
-    if !flags.sig_proxy {
-        return Err(Failure::user("`--sig-proxy=false` is not there yet")
-            .hint("it comes with detached containers: signals reach the program"));
+    let known = ["stdin", "stdout", "stderr"];
+    if let Some(other) =
+        flags.attach.iter().find(|text| !known.iter().any(|name| text.eq_ignore_ascii_case(name)))
+    {
+        return Err(Failure::user(format!("`--attach` cannot be `{other}`: use stdin, stdout or stderr")));
+    }
+    if flags.detach && !flags.attach.is_empty() {
+        return Err(Failure::user("`--attach` and `--detach` exclude each other"));
     }
     Ok(())
 }

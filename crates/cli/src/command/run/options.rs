@@ -1,7 +1,7 @@
 //! From the flags as text to [`container::Options`].
 
 use container::value::health::{HealthFlags, HealthOptions};
-use container::value::{device, environment, ids, label, log, mount, name, rlimit, size, sysctl};
+use container::value::{device, environment, ids, keys, label, log, mount, name, rlimit, size, sysctl};
 use container::{Error, LabelOptions, Options, Profile, SeccompChoice, Sharing};
 
 use super::flags::Flags;
@@ -34,7 +34,12 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         health: health(flags)?,
         stop_timeout: flags.stop_timeout,
         timeout: flags.timeout,
-        detach_keys: flags.detach_keys.clone(),
+        detach_keys: flags
+            .detach_keys
+            .as_deref()
+            .map(|text| keys::parse(text).map(|_| text.to_owned()))
+            .transpose()
+            .map_err(failure)?,
         pid_file: flags.pidfile.as_deref().map(input::absolute).transpose()?,
         ..Options::default()
     };
