@@ -23,13 +23,10 @@ fn warns(outcome: &Outcome, words: &str) {
 
 story!(every_flag_of_docker_that_is_not_there_says_so, [root], |brig| {
     for (flags, hint) in [
-        (&["-d"][..], "foreground"),
-        (&["--publish", "80:80"], "--network host"),
-        (&["--restart", "always"], "detached"),
+        (&["--publish", "80:80"][..], "--network host"),
         (&["--volumes-from", "a"], "-v"),
         (&["--gpus", "all"], "--device"),
         (&["--pull", "always"], "brig load"),
-        (&["--sig-proxy=false"], "detached"),
         (&["--network", "bridge"], "--network none"),
         (&["--pid", "container:a"], "later"),
     ] {
