@@ -195,6 +195,26 @@ pub enum Error {
         /// What the child said.
         reason: String,
     },
+    /// A helper process could not do its work.
+    #[error("{message}")]
+    Helper {
+        /// What it said, without control characters.
+        message: String,
+    },
+    /// Somebody is about to start the container.
+    #[error("container `{id}` is being started or changed")]
+    Busy {
+        /// Its short id.
+        id: String,
+    },
+    /// A copy that makes no sense.
+    #[error("copy `{}`: {reason}", .path.escape_debug())]
+    Copy {
+        /// The path as it was given.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
     /// The system refused something.
     #[error("{action} `{}`", path.display())]
     System {
@@ -252,6 +272,7 @@ impl Error {
             Self::NameInUse { .. } => {
                 Some("choose another name, or remove that container with `brig rm`".to_owned())
             }
+            Self::Busy { .. } => Some("try again in a moment".to_owned()),
             Self::Running { .. } => Some("end it first, or use `brig rm --force`".to_owned()),
             Self::Ids(_) => Some("`brig doctor` says what is missing and how to mend it".to_owned()),
             Self::Unprotected(_) => Some("`brig doctor` says how to get each protection".to_owned()),

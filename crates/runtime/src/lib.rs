@@ -48,5 +48,6 @@ pub use foreground::Exit;
 pub use join::{ExecRequest, exec, exec_in};
 pub use keys::{DEFAULT_DETACH_KEYS, DetachKeys};
 pub use lifecycle::{Container, status_name};
+pub use overlay::mount_layers;
 pub use prepare::Layers;
 pub use relay::Stream;

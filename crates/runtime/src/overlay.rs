@@ -200,6 +200,40 @@ impl<'a, L: Iterator<Item = BorrowedFd<'a>> + Clone> Overlay<'a, L> {
     }
 }
 
+/// Mounts layers, uppermost first, with or without a writable one (upper and work directory), attached nowhere.
+///
+/// For a process with a mount namespace of its own in which the layers were opened; nobody else sees the overlay, which
+/// ends with its last descriptor. `user_attributes` is for those whom only a user namespace lets mount.
+///
+/// # Errors
+/// [`Error::Step`].
+pub fn mount_layers(
+    lower: &[OwnedFd],
+    writable: Option<(BorrowedFd<'_>, BorrowedFd<'_>)>,
+    user_attributes: bool,
+) -> Result<OwnedFd> {
+    let overlay = Overlay {
+        lower: lower.iter().map(AsFd::as_fd),
+        upper: writable,
+        user_attributes,
+        ephemeral: false,
+        owner: None,
+        label: None,
+    };
+    let mounted = match overlay.by_descriptors() {
+        Err(failure) if wants_paths(failure) => {
+            // Nothing of it may reach the host.
+            let private =
+                Attributes::propagation(u64::from(rustix::mount::MountPropagationFlags::PRIVATE.bits()));
+            set_attributes(CWD, c"/", Reach::Tree, &private)
+                .during(Operation::Propagation)
+                .and_then(|()| overlay.by_paths())
+        }
+        mounted => mounted,
+    };
+    mounted.map_err(|failure| Error::Step { step: "mount the layers".to_owned(), failure })
+}
+
 /// Attaches mounts over `/`, one over the other: a layer is reached by its descriptor.
 fn attach<'a>(mut mounts: impl Iterator<Item = BorrowedFd<'a>>) -> Outcome {
     // Nothing of it may reach the host.

@@ -1,4 +1,4 @@
-//! Dockerfile instructions that change an image's configuration: `brig import --change`.
+//! Dockerfile instructions that change an image's configuration: `--change` of `import` and `commit`.
 
 use oci::image::{Config, Healthcheck};
 
@@ -13,6 +13,12 @@ const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 /// A configuration made of instructions alone.
 pub(crate) fn apply(changes: &[String]) -> Result<Config> {
     let mut config = Config::default();
+    apply_to(&mut config, changes)?;
+    Ok(config)
+}
+
+/// Changes a configuration by instructions.
+pub(crate) fn apply_to(config: &mut Config, changes: &[String]) -> Result<()> {
     if changes.len() > MAX_CHANGES {
         return Err(Error::Limit { what: "number of changes", limit: MAX_CHANGES as u64 });
     }
@@ -20,10 +26,10 @@ pub(crate) fn apply(changes: &[String]) -> Result<Config> {
         if change.len() > MAX_CHANGE {
             return Err(Error::Limit { what: "length of a change", limit: MAX_CHANGE as u64 });
         }
-        apply_one(&mut config, change)
+        apply_one(config, change)
             .map_err(|reason| Error::Change { change: crate::image::clip(change), reason })?;
     }
-    Ok(config)
+    Ok(())
 }
 
 fn apply_one(config: &mut Config, change: &str) -> std::result::Result<(), &'static str> {

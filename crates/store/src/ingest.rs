@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use files::atomic;
@@ -145,6 +145,22 @@ impl<'a> Ingest<'a> {
                     found: Box::new(digest),
                 });
             }
+        }
+        self.stage(digest, name, &file)?;
+        Ok((digest, size))
+    }
+
+    /// Stages a blob that `write` puts into a file.
+    pub(crate) fn written(
+        &mut self,
+        write: impl FnOnce(&File) -> std::result::Result<(), String>,
+    ) -> Result<(Digest, u64)> {
+        let (name, mut file) = self.file()?;
+        write(&file).map_err(|message| Error::Child { message })?;
+        file.seek(SeekFrom::Start(0)).map_err(Error::Input)?;
+        let (digest, size) = Digest::of_reader(Algorithm::Sha256, &mut file).map_err(Error::Input)?;
+        if size > MAX_BLOB {
+            return Err(Error::Limit { what: "size of a blob", limit: MAX_BLOB });
         }
         self.stage(digest, name, &file)?;
         Ok((digest, size))

@@ -82,6 +82,16 @@ impl Store {
         Ok(())
     }
 
+    /// The image that a container's directory names; `None` where it names none.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] for one that cannot be read.
+    pub fn held_by(&self, container: &str) -> Result<Option<Lease>> {
+        let path = format!("containers/{container}/{FILE}");
+        let Some(bytes) = self.read_file(&path, MAX_LEASE)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| Error::Lease { path })
+    }
+
     /// All leases with the name of their holder; one that cannot be read is an error, so that nothing is
     /// collected by mistake.
     pub(crate) fn leases(&self) -> Result<Vec<(String, Lease)>> {

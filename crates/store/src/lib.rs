@@ -28,6 +28,7 @@
 mod blob;
 mod changes;
 mod check;
+mod commit;
 mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -49,6 +50,7 @@ mod time;
 mod unpack;
 
 pub use check::{Depth, Finding};
+pub use commit::CommitOptions;
 pub use error::{Error, Result};
 pub use files::lock::Lock;
 pub use hello::is_hello;

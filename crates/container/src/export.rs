@@ -1,0 +1,57 @@
+//! A container's root file system as one archive.
+
+use std::io::BufWriter;
+use std::os::fd::AsFd;
+
+use archive::{Limits, Mounts, Pack, Skipped};
+use store::Store;
+
+use crate::containers::Containers;
+use crate::error::{Error, Result};
+use crate::helper::{Answer, chain};
+use crate::value::name::ContainerId;
+use crate::view::{Scope, View};
+
+/// Bytes written at once.
+pub(crate) const BUFFER: usize = 256 << 10;
+
+/// Writes a container's root file system to `out`, running or not, without what is mounted in it. Returns what no
+/// archive can hold, one line each.
+///
+/// # Errors
+/// [`Error::NoContainer`], [`Error::Helper`] with what could not be read or written.
+pub fn export(
+    store: &Store,
+    containers: &Containers<'_>,
+    id: &ContainerId,
+    out: impl AsFd,
+) -> Result<Vec<String>> {
+    let out = std::fs::File::from(duplicate(out)?);
+    let answer = View::open(store, containers, id, Scope::Root)?.within(|root| {
+        let mut pack = Pack::new(BufWriter::with_capacity(BUFFER, &out), Mounts::Stay, &Limits::default());
+        let packed = pack.tree(root, b"").and_then(|()| pack.finish()).map_err(|error| chain(&error))?.1;
+        lines(&packed.skipped)
+    })?;
+    Ok(split(&answer))
+}
+
+pub(crate) fn duplicate(file: impl AsFd) -> Result<std::os::fd::OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(file, 3).map_err(|source| Error::System {
+        action: "duplicate",
+        path: "a descriptor".into(),
+        source,
+    })
+}
+
+/// What was left out, as lines that go through a pipe.
+pub(crate) fn lines(skipped: &[Skipped]) -> Answer {
+    Ok(skipped
+        .iter()
+        .map(|one| format!("{:?}: left out {:?}\n", one.path, one.what))
+        .collect::<String>()
+        .into())
+}
+
+pub(crate) fn split(answer: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(answer).lines().map(str::to_owned).collect()
+}
