@@ -20,6 +20,7 @@ mod output;
 mod runtime;
 mod sealed;
 mod site;
+mod target;
 mod watch;
 
 use std::ffi::{OsStr, OsString};

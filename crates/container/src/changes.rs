@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use archive::{Change, ChangeKind, Difference, Limits};
+use oci::image::Config;
 use oci::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
 use store::{CommitOptions, Image, Store};
@@ -13,6 +14,7 @@ use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::export::BUFFER;
 use crate::helper::{self, chain};
+use crate::record::{ProcessConfig, Record};
 use crate::value::name::ContainerId;
 use crate::view::running;
 
@@ -72,13 +74,17 @@ pub fn commit(
     containers: &Containers<'_>,
     id: &ContainerId,
     pause: bool,
-    options: &CommitOptions,
+    mut options: CommitOptions,
 ) -> Result<(Image, Option<String>)> {
+    let record = containers.record(id)?.ok_or_else(|| Error::NoContainer { name: id.to_string() })?;
+    options.created_by = Some(record.command.join(" ")).filter(|command| !command.is_empty());
     let sources = Sources::of_container(store, containers, id)?;
     let lease = store.held_by(id.as_str())?;
     let lease = lease.ok_or_else(|| Error::NoContainer { name: id.to_string() })?;
     let frozen = if pause { Frozen::of(containers, id)? } else { Frozen::Not(None) };
-    let image = store.commit(&lease, options, |file| {
+    let base = store.image(&lease.manifest)?.configuration.config;
+    options.config = Some(configuration(base, record));
+    let image = store.commit(&lease, &options, |file| {
         let packed = helper::as_owner(store.ownership(), 0, || {
             let out = BufWriter::with_capacity(BUFFER, file);
             let (mut out, _) = sources.difference().pack(out, &Limits::default()).map_err(|e| chain(&e))?;
@@ -89,6 +95,32 @@ pub fn commit(
     });
     let note = frozen.thaw();
     Ok((image?, note))
+}
+
+/// What the container ran with, as the configuration of an image. What the engine itself put into the environment is
+/// left out, unless the image has it too.
+fn configuration(mut config: Config, record: Record) -> Config {
+    const ENGINES: [&str; 4] = ["HOSTNAME", "HOME", "TERM", "container"];
+    let process = record.process;
+    if process == ProcessConfig::default() {
+        return config;
+    }
+    let name_of = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let images: Vec<String> = config.env.iter().map(|entry| name_of(entry)).collect();
+    let is_kept = |entry: &String| {
+        let name = name_of(entry);
+        !ENGINES.contains(&name.as_str()) || images.contains(&name)
+    };
+    config.env = process.env.into_iter().filter(is_kept).collect();
+    config.user = process.user;
+    if process.workdir != "/" {
+        config.working_dir = process.workdir;
+    }
+    config.entrypoint = process.entrypoint.unwrap_or_default();
+    config.cmd = process.arguments;
+    config.exposed_ports.extend(process.exposed_ports);
+    config.labels.extend(record.labels);
+    config
 }
 
 /// A container that is frozen until this is dropped, however the work ends.

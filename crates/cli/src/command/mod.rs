@@ -4,8 +4,12 @@
 //! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
 
 pub(crate) mod attach;
+mod commit;
+mod cp;
+mod diff;
 mod doctor;
 mod exec;
+mod export;
 mod healthcheck;
 mod image;
 mod image_inspect;
@@ -64,6 +68,14 @@ const COMMANDS: &[Command] = &[
     Command { name: "rename", about: "Give a container another name", run: rename::run },
     Command { name: "logs", about: "Print what containers said", run: logs::run },
     Command { name: "healthcheck", about: "Check whether a container works", run: healthcheck::run },
+    Command { name: "cp", about: "Copy files between containers and the host", run: cp::run },
+    Command { name: "diff", about: "List what a container changed of its image", run: diff::run },
+    Command { name: "commit", about: "Make an image of a container's changes", run: commit::run },
+    Command {
+        name: "export",
+        about: "Write a container's root file system as a tar archive",
+        run: export::run,
+    },
     Command { name: "images", about: "List images", run: images::run },
     Command {
         name: "import",
