@@ -384,9 +384,10 @@ impl<'a> Containers<'a> {
     /// # Errors
     /// [`Error::System`], [`Error::Files`].
     pub(crate) fn clear_runtime(&self, id: &ContainerId) -> Result<()> {
+        let disconnected = self.disconnect(id);
         files::remove_tree(self.runtime_directory(STREAMS)?, id.as_str())?;
         files::remove_tree(self.runtime_directory(ETC)?, id.as_str())?;
-        Ok(())
+        disconnected
     }
 
     /// Writes a container's record anew.

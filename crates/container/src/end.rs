@@ -72,7 +72,7 @@ pub(crate) fn finish_watched(
 
 /// Removes what the container held of the machine: cgroup, state, ids, categories.
 fn take_down(containers: &Containers<'_>, id: &ContainerId, life: &mut Life) -> Result<()> {
-    let mut done = Ok(());
+    let mut done = containers.disconnect(id);
     match runtime::Container::load(containers.states(), id.as_str()) {
         Ok(container) => {
             let saved = container.saved();

@@ -228,6 +228,9 @@ pub enum Error {
     /// A file of the engine could not be read or written.
     #[error("the engine's own files")]
     Files(#[from] files::Error),
+    /// The container's network.
+    #[error(transparent)]
+    Network(#[from] network::Error),
     /// The runtime could not start the container, or lost it.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
@@ -264,6 +267,10 @@ impl Error {
             }
             Self::Source { path, source } if *source == rustix::io::Errno::NOENT => {
                 Some(format!("create it first: `mkdir -p {}`", path.display()))
+            }
+            Self::Network(error) => error.hint(),
+            Self::Runtime(runtime::Error::Connect(source)) => {
+                source.downcast_ref::<Self>().and_then(Self::hint)
             }
             Self::Runtime(error) => error.hint(),
             Self::Volume(error) => error.hint().map(str::to_owned),

@@ -17,6 +17,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::lsm::Modules;
+use crate::network::NetworkFacts;
 use crate::options::Options;
 use crate::value::mount::MountKind;
 use crate::value::rlimit::UNLIMITED;
@@ -109,6 +110,8 @@ pub struct Host {
     pub hard_limits: BTreeMap<&'static str, u64>,
     /// Whether the caller may raise hard limits (`CAP_SYS_RESOURCE`).
     pub raises_limits: bool,
+    /// What there is to connect the container with.
+    pub network: NetworkFacts,
     /// What AppArmor and SELinux can do for the container.
     pub modules: Modules,
     /// The engine's own directories, which no container may mount.
@@ -155,6 +158,7 @@ impl Host {
         environment: Vec<(String, String)>,
         own_directories: Vec<PathBuf>,
         modules: Modules,
+        network: NetworkFacts,
     ) -> Result<Self> {
         let mut host = Self {
             uid: rustix::process::geteuid().as_raw(),
@@ -168,6 +172,7 @@ impl Host {
             thermal: thermal(),
             hard_limits: hard_limits(options),
             raises_limits: raises_limits(),
+            network,
             modules,
             own_directories,
             sources: BTreeMap::new(),

@@ -31,6 +31,7 @@ pub mod logs;
 mod lookup;
 pub mod lsm;
 mod names;
+mod network;
 mod options;
 mod profile;
 mod protection;
@@ -60,6 +61,7 @@ pub use export::export;
 pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, VolumeSource, resolve};
 pub use kernel_files::{MASKED, READ_ONLY};
+pub use network::{Connected, Connection, NetworkConfig, NetworkFacts, NetworkOptions};
 pub use options::{
     LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
     SecurityOptions, Sharing,

@@ -6,6 +6,7 @@ use oci::runtime::IdMapping;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Word;
+use crate::network::NetworkOptions;
 use crate::profile::Profile;
 use crate::record::{LogConfig, RestartPolicy};
 use crate::value::device::{BlockValue, DeviceRequest};
@@ -65,6 +66,8 @@ pub struct Options {
     pub annotations: Vec<(String, String)>,
     /// Contents of `/etc/hosts` and `/etc/resolv.conf`.
     pub names: NameOptions,
+    /// `--network`, `--publish`.
+    pub network: NetworkOptions,
     /// `--require-all`.
     pub require_all: bool,
     /// Whether a monitor watches it; otherwise the command that runs it does.
@@ -264,6 +267,14 @@ pub struct LimitOptions {
 pub struct NameOptions {
     /// `--add-host`.
     pub hosts: Vec<(String, std::net::IpAddr)>,
+    /// `--add-host NAME:host-gateway`.
+    pub gateway: Vec<String>,
+    /// `--no-hosts`: the image's file is left alone.
+    pub no_hosts: bool,
+    /// `--hosts-file`: what the file begins with.
+    pub base_hosts: Option<String>,
+    /// `--no-hostname`: the image's file is left alone.
+    pub no_host_name: bool,
     /// `--dns`.
     pub servers: Vec<std::net::IpAddr>,
     /// `--dns-search`.

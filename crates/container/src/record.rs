@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::NetworkConfig;
 use crate::protection::Protection;
 use crate::weakening::Weakening;
 
@@ -63,6 +64,9 @@ pub struct Record {
     /// How to find out whether it works.
     #[serde(default)]
     pub health: Option<Health>,
+    /// Its network.
+    #[serde(default)]
+    pub network: NetworkConfig,
     /// Its process as `inspect` shows it.
     #[serde(default)]
     pub process: ProcessConfig,

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
 use crate::kept::{KEPT, Kept};
 use crate::lsm::{Categories, Modules, selinux};
+use crate::network::{Connection, NetworkFacts};
 use crate::options::Options;
 use crate::record::{ProcessConfig, Record};
 use crate::spec::{self, Configured, EngineFiles};
@@ -260,7 +261,8 @@ pub(crate) fn configure(
     let read = |path| lookup::read(&snapshot.lower, path, MAX_FILE).map(Option::unwrap_or_default);
     let accounts = Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?)?;
     let own = vec![site.store.path().to_owned(), site.containers.runroot().to_owned()];
-    let mut host = Host::gather(options, ids, site.environment.clone(), own, modules)?;
+    let network = NetworkFacts::look(options, || host_resolver(site.etc));
+    let mut host = Host::gather(options, ids, site.environment.clone(), own, modules, network)?;
     volumes::look(site, options, &mut host)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
     spec::build(id, image, options, &host, Some(files))
@@ -316,9 +318,9 @@ pub(crate) fn write_files(
     let resolver = host_resolver(site.etc);
     let host_name = &configured.host_name;
     let texts: [(&str, Vec<u8>); 3] = [
-        ("hosts", names::hosts(host_name, &options.names).into_bytes()),
+        ("hosts", names::hosts(host_name, &configured.connection, &options.names).into_bytes()),
         ("hostname", format!("{host_name}\n").into_bytes()),
-        ("resolv.conf", names::resolver(options.namespaces.network, &resolver, &options.names)),
+        ("resolv.conf", names::resolver(&configured.connection, &resolver, &options.names)),
     ];
     let root = configured.maps.as_ref().and_then(|(uids, gids)| Some((uids.to_host(0)?, gids.to_host(0)?)));
     let is_root = rustix::process::geteuid().is_root();
@@ -381,6 +383,7 @@ fn record(
         restart: options.restart.clone(),
         log: options.log.clone(),
         health: value::health::merge(&options.health, config.healthcheck.as_ref(), &config.shell)?,
+        network: configured.network.clone(),
         process: process_config(image, options, configured),
         foreground: !options.detached,
         mounts: volumes::points(site.store, options),
@@ -431,12 +434,14 @@ impl Ready {
         let ended = with_request(site, &reserved, snapshot, &options, configured, warn, |request| {
             runtime::run(request, false, false, &mut report)
         });
+        let disconnected = site.containers.disconnect(&reserved.id);
         let mut warnings = report.warnings;
         let mut note = |what: &str, result: Result<()>| {
             if let Err(error) = result {
                 warnings.push(format!("{what}: {error}"));
             }
         };
+        note("end the container's network", disconnected);
         if let Some(claim) = claim {
             let released = claims(site).and_then(|directory| Ok(claim.release(directory.as_fd())?));
             note("give back the container's ids", released);
@@ -498,6 +503,18 @@ pub(crate) fn with_request<T>(
         .map_err(|source| Error::System { action: "duplicate", path: reserved.path.clone(), source })?;
     let cache = filter_cache(site, &configured);
     let bus = site.bus.clone().filter(|_| in_scope(&mut configured.spec, reserved.id.as_str()));
+    let mut connect = match &configured.connection {
+        Connection::Stack(connected) => {
+            let (id, maps) = (&reserved.id, configured.maps.as_ref());
+            Some(move |process: BorrowedFd<'_>| {
+                let connected = site.containers.connect(id, connected, process, maps);
+                connected
+                    .map(drop)
+                    .map_err(|error| Box::new(error) as Box<dyn std::error::Error + Send + Sync>)
+            })
+        }
+        _ => None,
+    };
     let request = runtime::Request {
         id: reserved.id.as_str(),
         spec: configured.spec,
@@ -513,6 +530,7 @@ pub(crate) fn with_request<T>(
         default_resources: Some(&configured.default_limits),
         require_defaults: options.require_all,
         announce: Some(runtime::Announce(warn)),
+        connect: connect.as_mut().map(|connect| runtime::Connect(connect)),
         filter_cache: cache.as_ref().map(AsFd::as_fd),
         console_socket: None,
         pid_file: options.pid_file.clone(),

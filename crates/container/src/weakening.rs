@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum WeakeningKind {
     /// A namespace shared with the host.
     Namespace,
+    /// The host's own network services, to a container with a network of its own.
+    Network,
     /// A capability beyond the profile's.
     Capability,
     /// `no_new_privs` is off.

@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::port::Published;
 use crate::process::Start;
 use crate::state::{self, Directories, Driver, State};
-use crate::{pasta, slirp};
+use crate::{pasta, provider, slirp};
 
 /// What a container is to get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,14 +110,6 @@ fn lowest_free_port() -> u16 {
         .unwrap_or(1024)
 }
 
-/// Whether the program that connects a container would be root of the host: for a container without a user namespace, and
-/// for ports that only root has.
-#[must_use]
-pub fn is_root(target_has_user_namespace: bool, ports: &[Published]) -> bool {
-    rustix::process::geteuid().is_root()
-        && (!target_has_user_namespace || ports.iter().any(|port| port.host_port < lowest_free_port()))
-}
-
 /// Connects a container: starts the program for its network namespace and waits until it is ready. `parent` holds the
 /// directories of all containers' networks.
 ///
@@ -198,6 +190,7 @@ fn run(
             network: network.as_fd(),
             user: user.map(AsFd::as_fd),
             become_root: matches!(identity, Identity::Contained(_)),
+            own_device: matches!(identity, Identity::Contained(_)) && !provider::is_tun_for_all(),
             keep,
         }
         .start()

@@ -35,7 +35,7 @@ mod state;
 mod error;
 
 pub use assign::assign;
-pub use connect::{Ids, Stack, Target, connect, is_root};
+pub use connect::{Ids, Stack, Target, connect};
 pub use error::{Error, Result};
 pub use host::{Host, nameservers};
 pub use mode::Mode;

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{Gid, Uid};
 use sys::exec::StringArray;
 use sys::fork::{Child, Exit};
 
 use crate::error::{Error, Result};
+use crate::provider;
 
 /// Longest wait for the program to be ready, in seconds. It takes some 20 ms.
 const PATIENCE: i64 = 10;
@@ -36,6 +37,8 @@ pub(crate) struct Start<'a> {
     /// Whether it is made root of that user namespace first: for a caller who may, and whose own id must not be the
     /// program's.
     pub(crate) become_root: bool,
+    /// Whether it gets a node of the device of its own, in a mount namespace of its own: where the host's is root's alone.
+    pub(crate) own_device: bool,
     /// One more descriptor that it keeps.
     pub(crate) keep: Option<BorrowedFd<'a>>,
 }
@@ -79,6 +82,9 @@ impl Start<'_> {
         sys::signal::reset_all()?;
         sys::process::set_umask(0o077);
         rustix::process::fchdir(self.directory)?;
+        if self.own_device {
+            make_device()?;
+        }
         sys::exec::replace_stream(self.network, 0)?;
         sys::exec::replace_stream(output, 1)?;
         sys::exec::replace_stream(said, 2)?;
@@ -95,6 +101,27 @@ impl Start<'_> {
         }
         Ok(())
     }
+}
+
+/// Puts a directory of its own over the one with the device. Only a caller with root's rights on the host can; what he
+/// gives away is what every host with udev gives to all (the node does nothing without a right on a network namespace).
+fn make_device() -> std::result::Result<(), Errno> {
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+    sys::namespace::unshare(sys::clone::flags::NEWNS)?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    let (directory, number) = provider::DEVICE;
+    mount(c"tmpfs", directory, c"tmpfs", MountFlags::NOSUID | MountFlags::NOEXEC, Some(c"mode=0755"))?;
+    let own = rustix::fs::openat(
+        CWD,
+        directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let device = rustix::fs::makedev(number.0, number.1);
+    let mode = Mode::from_raw_mode(0o666);
+    rustix::fs::mknodat(&own, provider::NODE, FileType::CharacterDevice, mode, device)?;
+    // Whatever the mask.
+    rustix::fs::chmodat(&own, provider::NODE, mode, AtFlags::empty())
 }
 
 impl Started {

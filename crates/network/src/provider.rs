@@ -1,11 +1,16 @@
 //! Which program connects containers on this host.
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, CWD};
+use rustix::fs::{Access, CWD, Mode};
 
 /// The device that makes the container's interface.
 const TUN: &str = "/dev/net/tun";
+/// Its directory, and its number.
+pub(crate) const DEVICE: (&CStr, (u32, u32)) = (c"/dev/net", (10, 200));
+/// Its name there.
+pub(crate) const NODE: &CStr = c"tun";
 
 /// A program that connects containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,12 @@ impl Provider {
             (None, Some(slirp)) => Self::Slirp(slirp),
         }
     }
+}
+
+/// Whether every user of the host may open the device, as udev has it.
+pub(crate) fn is_tun_for_all() -> bool {
+    let for_others = Mode::ROTH | Mode::WOTH;
+    rustix::fs::stat(TUN).is_ok_and(|node| Mode::from_raw_mode(node.st_mode).contains(for_others))
 }
 
 fn has_tun() -> bool {

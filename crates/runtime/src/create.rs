@@ -70,6 +70,8 @@ pub struct Request<'a> {
     pub require_defaults: bool,
     /// Gets the warnings before the payload runs; without it they are in the report.
     pub announce: Option<Announce<'a>>,
+    /// Connects the container's network, before anything runs in it.
+    pub connect: Option<Connect<'a>>,
     /// Where compiled filters are kept.
     pub filter_cache: Option<BorrowedFd<'a>>,
     /// Unix socket that gets the master of the terminal.
@@ -97,6 +99,18 @@ pub struct CheckedSource {
     pub device: u64,
     /// Its inode number.
     pub inode: u64,
+}
+
+/// What an engine does to a network namespace: it gets the directory of the container's process in `/proc`, whose namespaces
+/// are there and have their maps, while nothing of the container's runs. Its error ends the start.
+pub struct Connect<'a>(
+    pub &'a mut dyn FnMut(BorrowedFd<'_>) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>,
+);
+
+impl std::fmt::Debug for Connect<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Connect")
+    }
 }
 
 /// Who is told a warning as soon as it is known.
@@ -358,7 +372,7 @@ fn make_in(
     // Descriptors that the child has as well: while this process held the write end open, `start` would
     // wait for ever.
     ready.prepared.start = None;
-    launch::go(&plan, &launched, ready.late)?;
+    launch::go(&plan, &launched, ready.late, request.connect.take())?;
     let program = process.args.first().map_or("", String::as_str);
     let answers = launch::listen(&plan, &launched, program, || runtime_hooks(spec, &saved))?;
     if let Some(found) = &answers.listener {

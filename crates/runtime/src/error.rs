@@ -22,6 +22,9 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// The caller could not connect the container's network.
+    #[error("connect the container's network")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A step in the container's process failed.
     #[error("{step}: {}: {}", .failure.operation.text(), .failure.errno)]
     Step {

@@ -113,7 +113,7 @@ pub fn exec_in(
         }
     }
     let launched = launch::clone(&plan, &mut ready, cgroup.as_ref(), Origin::Joined)?;
-    launch::go(&plan, &launched, Vec::new())?;
+    launch::go(&plan, &launched, Vec::new(), None)?;
     let program = request.process.args.first().map_or("", String::as_str);
     let mut answers = launch::listen(&plan, &launched, program, || Ok(()))?;
     verify::verify_label(&plan, &launch::open_process(launched.pid)?)?;

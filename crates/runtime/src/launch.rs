@@ -14,6 +14,7 @@ use sys::clone::{Cloned, clone3};
 use sys::mount::{Attributes, Reach, set_attributes};
 
 use crate::child::{self, Failure, Operation, Origin};
+use crate::create::Connect;
 use crate::message::{self, Message};
 use crate::opened::Prepared;
 use crate::overlay::Overlay;
@@ -190,14 +191,23 @@ fn join_and_clone(prepared: &Prepared, flags: u64) -> Result<Cloned, Failure> {
         .map_err(|errno| Failure { operation: Operation::Clone, errno })
 }
 
-/// Gives the process its maps, limits and late mounts, and lets it go on.
-pub(crate) fn go(plan: &Plan, launched: &Launched, late: Vec<LateMount>) -> Result<()> {
+/// Gives the process its maps, network, limits and late mounts, and lets it go on.
+pub(crate) fn go(
+    plan: &Plan,
+    launched: &Launched,
+    late: Vec<LateMount>,
+    connect: Option<Connect<'_>>,
+) -> Result<()> {
     let process = open_process(launched.pid)?;
     if plan.namespaces.creates(NamespaceKind::User) {
         let uid = idmap::Map::new(plan.uid_map.clone())?;
         let gid = idmap::Map::new(plan.gid_map.clone())?;
         let how = idmap::How::choose(&uid, &gid)?;
         idmap::write_maps(process.as_fd(), launched.pid, &uid, &gid, &how)?;
+    }
+    if let Some(Connect(connect)) = connect {
+        // Its namespaces are there, and nothing of the container's has run.
+        connect(process.as_fd()).map_err(Error::Connect)?;
     }
     raise_limits(plan, launched.pid)?;
     if let (Some(score), false) = (plan.oom_score_adj, launched.joined) {

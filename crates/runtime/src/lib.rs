@@ -41,7 +41,7 @@ mod error;
 pub mod facts;
 
 pub use create::{
-    Announce, CgroupOptions, CheckedSource, Report, Request, Started, create, plan_of, run, start,
+    Announce, CgroupOptions, CheckedSource, Connect, Report, Request, Started, create, plan_of, run, start,
 };
 pub use error::{Error, Result};
 pub use foreground::Exit;

@@ -117,6 +117,7 @@ fn with_request<T>(
         default_resources: None,
         require_defaults: false,
         announce: None,
+        connect: None,
         filter_cache: cache.as_ref().map(AsFd::as_fd),
         console_socket: flags.console_socket.clone(),
         pid_file: flags.pid_file.clone(),

@@ -27,6 +27,7 @@ pub(crate) use process::workdir;
 
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
+use crate::network::{self, Connection, NetworkConfig};
 use crate::options::{NamespaceOptions, Options, Sharing};
 use crate::profile::Profile;
 use crate::protection::{self, Protection};
@@ -73,6 +74,10 @@ pub struct Configured {
     pub warnings: Vec<String>,
     /// Which protections are in force, as far as is known before the start.
     pub protections: Vec<Protection>,
+    /// How it is connected.
+    pub connection: Connection,
+    /// The same for its record.
+    pub network: NetworkConfig,
     /// The signal that asks the container to stop.
     pub stop_signal: i32,
     /// The container's host name.
@@ -115,6 +120,10 @@ pub fn build(
     let host_name = host_name(id, &options.namespaces)?;
 
     let capabilities = security::capabilities(options, &user, &mut weakenings);
+    let exposed: Vec<String> = image.config.exposed_ports.iter().cloned().collect();
+    let connection =
+        network::choose(options, &exposed, &capabilities.bounding, host, &mut weakenings, &mut warnings)?;
+    network::report(&connection, maps.is_some(), host, &mut protections);
     let no_new_privileges = security::no_new_privileges(options, &mut weakenings);
     let labels = security::labels(options, host, &mut weakenings, &mut protections)?;
     let seccomp = seccomp::filter(options, &capabilities.bounding, host, &mut weakenings, &mut protections)?;
@@ -146,7 +155,7 @@ pub fn build(
     let gids = maps.as_ref().map(|maps| &maps.gids);
     let tty_gid = gids.is_none_or(|map| map.to_host(5).is_some());
     let mut mounts = mounts::kernel(options, user_namespace, tty_gid, host.queues, &mut weakenings);
-    mounts.extend(mounts::engine_files(files));
+    mounts.extend(mounts::engine_files(files, &options.names));
     mounts.extend(mounts::scratch(options));
     mounts.extend(mounts::requested(options, host, user_namespace && !host.is_rootless(), &mut weakenings)?);
     let (masked_paths, readonly_paths) =
@@ -194,6 +203,8 @@ pub fn build(
         weakenings: weakenings.into_vec(),
         warnings,
         protections,
+        network: network::config(&connection, &options.network, &exposed),
+        connection,
         stop_signal: process::stop_signal(image.config, options)?,
         host_name,
         maps: maps.map(|maps| (maps.uids, maps.gids)),

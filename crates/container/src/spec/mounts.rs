@@ -5,7 +5,7 @@ use oci::runtime::Mount;
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::host::{Host, VolumeSource};
-use crate::options::{Options, Sharing};
+use crate::options::{NameOptions, Options, Sharing};
 use crate::profile::Profile;
 use crate::spec::EngineFiles;
 use crate::value::mount::{MountKind, MountRequest};
@@ -109,14 +109,19 @@ pub(crate) fn kernel(
 
 /// The three files that name hosts. They live in the container's own directory and are mounted read-write,
 /// as docker has it: programs edit `/etc/hosts`, and a change shows in this container only.
-pub(crate) fn engine_files(files: Option<&EngineFiles>) -> Vec<Mount> {
+pub(crate) fn engine_files(files: Option<&EngineFiles>, names: &NameOptions) -> Vec<Mount> {
     let Some(files) = files else { return Vec::new() };
-    [("/etc/hosts", &files.hosts), ("/etc/hostname", &files.host_name), ("/etc/resolv.conf", &files.resolver)]
-        .into_iter()
-        .map(|(target, source)| {
-            mount(target, "bind", &source.to_string_lossy(), &["bind", "nosuid", "nodev", "noexec"])
-        })
-        .collect()
+    [
+        ("/etc/hosts", &files.hosts, !names.no_hosts),
+        ("/etc/hostname", &files.host_name, !names.no_host_name),
+        ("/etc/resolv.conf", &files.resolver, true),
+    ]
+    .into_iter()
+    .filter(|(_, _, wanted)| *wanted)
+    .map(|(target, source, _)| {
+        mount(target, "bind", &source.to_string_lossy(), &["bind", "nosuid", "nodev", "noexec"])
+    })
+    .collect()
 }
 
 /// What a read-only root needs to be of use: the strict profile gives these by itself.

@@ -36,6 +36,15 @@ fn root_host() -> Host {
         thermal: vec![],
         hard_limits: BTreeMap::from([("RLIMIT_NOFILE", 20_000), ("RLIMIT_CORE", u64::MAX)]),
         raises_limits: false,
+        network: crate::NetworkFacts {
+            provider: ::network::Provider::Pasta("/usr/bin/pasta".into()),
+            host: ::network::Host {
+                address: Some("192.0.2.7".parse().unwrap()),
+                interface: Some("wlan0".into()),
+                ..::network::Host::default()
+            },
+            resolver: "nameserver 127.0.0.53\n".into(),
+        },
         modules: crate::lsm::Modules::OFF,
         own_directories: vec!["/srv/brig".into()],
         volumes: std::collections::BTreeMap::new(),

@@ -37,20 +37,19 @@ pub fn parse_file(flag: &'static str, path: &str, bytes: &[u8]) -> Result<Vec<(S
         .collect()
 }
 
-/// Parses `--add-host NAME:ADDRESS` (or `NAME=ADDRESS`), the address with or without brackets.
+/// Parses `--add-host NAME:ADDRESS` (or `NAME=ADDRESS`), the address with or without brackets; none for `host-gateway`.
 ///
 /// # Errors
-/// [`Error::Value`] for a bad name or address, [`Error::NotYet`] for `host-gateway`.
-pub fn parse_host(text: &str) -> Result<(String, std::net::IpAddr)> {
+/// [`Error::Value`] for a bad name or address.
+pub fn parse_host(text: &str) -> Result<(String, Option<std::net::IpAddr>)> {
     let bad = || Error::value("--add-host", text, "use NAME:ADDRESS");
     let (name, address) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(bad)?;
-    if address == "host-gateway" {
-        let instead = "name the address, or use `--network host`";
-        return Err(Error::NotYet { what: format!("--add-host {text}"), instead });
-    }
     let name = super::name::host_name("--add-host", name)?;
+    if address == "host-gateway" {
+        return Ok((name, None));
+    }
     let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-    Ok((name, address.parse().map_err(|_| bad())?))
+    Ok((name, Some(address.parse().map_err(|_| bad())?)))
 }
 
 #[cfg(test)]
@@ -80,7 +79,7 @@ mod tests {
             ("db=10.0.0.1", true),
             ("db:::1", true),
             ("db:[::1]", true),
-            ("db:host-gateway", false),
+            ("db:host-gateway", true),
             ("db", false),
             ("db:x", false),
             ("d\nb:10.0.0.1", false),

@@ -214,26 +214,53 @@ pub(super) struct Flags {
     /// private or host
     #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
     pub(super) cgroupns: Option<String>,
-    /// none or host
-    #[arg(long, alias = "net", value_name = "MODE", help_heading = "Namespaces")]
+    /// none, host, pasta[:OPTION,...], slirp4netns or container:NAME
+    #[arg(long, alias = "net", value_name = "MODE", help_heading = "Network")]
     pub(super) network: Option<String>,
+    /// Publish a port, on 127.0.0.1 unless an address is named
+    #[arg(short = 'p', long, value_name = "[[ADDRESS:][PORT]:]PORT[/udp]", help_heading = "Network")]
+    pub(super) publish: Vec<String>,
+    /// Publish every exposed port on a free one of 127.0.0.1
+    #[arg(short = 'P', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Network")]
+    pub(super) publish_all: bool,
+    /// Name a port that the program listens on
+    #[arg(long, value_name = "PORT[/udp]", help_heading = "Network")]
+    pub(super) expose: Vec<String>,
+    /// Comes with bridges
+    #[arg(long, value_name = "ADDRESS", hide = true, help_heading = "Network")]
+    pub(super) ip: Option<String>,
+    /// Comes with bridges
+    #[arg(long, value_name = "ADDRESS", hide = true, help_heading = "Network")]
+    pub(super) ip6: Option<String>,
+    /// Comes with bridges
+    #[arg(long, value_name = "ADDRESS", hide = true, help_heading = "Network")]
+    pub(super) mac_address: Option<String>,
+    /// Leave the image's /etc/hosts alone
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Network")]
+    pub(super) no_hosts: bool,
+    /// Begin /etc/hosts with this file, or with none
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    pub(super) hosts_file: Option<String>,
+    /// Leave the image's /etc/hostname alone
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Network")]
+    pub(super) no_hostname: bool,
     /// Host name
     #[arg(short = 'h', long, value_name = "NAME", help_heading = "Namespaces")]
     pub(super) hostname: Option<String>,
     /// Domain name
     #[arg(long, value_name = "NAME", help_heading = "Namespaces")]
     pub(super) domainname: Option<String>,
-    /// Add a line to /etc/hosts
-    #[arg(long, value_name = "NAME:ADDRESS", help_heading = "Namespaces")]
+    /// Add a line to /etc/hosts; the address can be host-gateway
+    #[arg(long, value_name = "NAME:ADDRESS", help_heading = "Network")]
     pub(super) add_host: Vec<String>,
     /// Name server
-    #[arg(long, value_name = "ADDRESS", help_heading = "Namespaces")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
     pub(super) dns: Vec<String>,
     /// Search domain of names
-    #[arg(long, value_name = "DOMAIN", help_heading = "Namespaces")]
+    #[arg(long, value_name = "DOMAIN", help_heading = "Network")]
     pub(super) dns_search: Vec<String>,
     /// Option of the resolver
-    #[arg(long, alias = "dns-opt", value_name = "OPTION", help_heading = "Namespaces")]
+    #[arg(long, alias = "dns-opt", value_name = "OPTION", help_heading = "Network")]
     pub(super) dns_option: Vec<String>,
     /// Mount a volume or a host path
     #[arg(short = 'v', long, value_name = "[SOURCE:]TARGET[:OPTIONS]", help_heading = "Storage")]

@@ -2,16 +2,8 @@
 
 /// The flag as clap names it in its error, and what to do today.
 const LATER: &[(&str, &str)] = &[
-    ("-p", "published ports come with networks: use `--network host`"),
-    ("--publish", "published ports come with networks: use `--network host`"),
-    ("-P", "published ports come with networks: use `--network host`"),
-    ("--publish-all", "published ports come with networks: use `--network host`"),
-    ("--expose", "it comes with networks"),
-    ("--ip", "it comes with networks"),
-    ("--ip6", "it comes with networks"),
-    ("--mac-address", "it comes with networks"),
-    ("--link", "it comes with networks"),
-    ("--network-alias", "it comes with networks"),
+    ("--link", "docker has deprecated it: join a container's network with `--network container:NAME`"),
+    ("--network-alias", "it comes with bridges"),
     ("--storage-opt", "it comes with volumes"),
     ("--gpus", "name the device files with `--device`"),
     ("--device-cgroup-rule", "name the device files with `--device`"),

@@ -1,13 +1,17 @@
 //! From the flags as text to [`container::Options`].
 
 use container::value::health::{HealthFlags, HealthOptions};
+use container::value::health::{HealthFlags, HealthOptions};
 use container::value::{device, environment, ids, keys, label, log, mount, name, rlimit, size, sysctl};
-use container::{Error, LabelOptions, Options, Profile, SeccompChoice, Sharing};
+use container::{Error, LabelOptions, NetworkOptions, Options, Profile, SeccompChoice, Sharing};
+use network::Mode;
 
 use super::flags::Flags;
 use crate::error::{ENGINE_ERROR, Failure};
 use crate::{input, site};
 
+/// Most bytes of a file of `--hosts-file`.
+const MAX_HOSTS: u64 = 1 << 20;
 /// A seccomp profile of a person's own is at most this long, as the `seccomp` crate has it.
 const MAX_PROFILE: u64 = 1 << 20;
 
@@ -47,6 +51,7 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
     process(flags, &mut options)?;
     labels(flags, &mut options)?;
     parsed(flags, &mut options).map_err(failure)?;
+    hosts_file(flags, &mut options)?;
     limits(flags, &mut options).map_err(failure)?;
     for option in &flags.security_opt {
         security(option, &mut options)?;
@@ -168,7 +173,10 @@ fn parsed(flags: &Flags, options: &mut Options) -> container::Result<()> {
     namespaces.ipc = sharing("--ipc", flags.ipc.as_deref())?;
     namespaces.uts = sharing("--uts", flags.uts.as_deref())?;
     namespaces.cgroup = sharing("--cgroupns", flags.cgroupns.as_deref())?;
-    namespaces.network = network(flags.network.as_deref())?;
+    options.network = network(flags)?;
+    if options.network.mode == Mode::Host {
+        namespaces.network = Sharing::Host;
+    }
     let host_name =
         |flag, text: &Option<String>| text.as_deref().map(|text| name::host_name(flag, text)).transpose();
     namespaces.host_name = host_name("--hostname", &flags.hostname)?;
@@ -215,8 +223,12 @@ fn parsed(flags: &Flags, options: &mut Options) -> container::Result<()> {
     options.sysctls = flags.sysctl.iter().map(|text| sysctl::parse(text)).collect::<Result<_, _>>()?;
     options.ulimits = flags.ulimit.iter().map(|text| rlimit::parse(text)).collect::<Result<_, _>>()?;
 
-    options.names.hosts =
-        flags.add_host.iter().map(|text| label::parse_host(text)).collect::<Result<_, _>>()?;
+    for text in &flags.add_host {
+        match label::parse_host(text)? {
+            (name, Some(address)) => options.names.hosts.push((name, address)),
+            (name, None) => options.names.gateway.push(name),
+        }
+    }
     for text in &flags.dns {
         let address = text.parse().map_err(|_| value("--dns", text, "use an IP address"))?;
         options.names.servers.push(address);
@@ -252,15 +264,44 @@ fn sharing(flag: &'static str, text: Option<&str>) -> container::Result<Sharing>
     }
 }
 
-fn network(text: Option<&str>) -> container::Result<Sharing> {
-    match text {
-        None | Some("none" | "private") => Ok(Sharing::Private),
-        Some("host") => Ok(Sharing::Host),
-        Some(text) => {
-            let instead = "networks come with a later release: use `--network none` or `--network host`";
-            Err(Error::NotYet { what: format!("--network {text}"), instead })
+fn network(flags: &Flags) -> container::Result<NetworkOptions> {
+    for (flag, is_given) in [
+        ("--ip", flags.ip.is_some()),
+        ("--ip6", flags.ip6.is_some()),
+        ("--mac-address", flags.mac_address.is_some()),
+    ] {
+        if is_given {
+            let instead = "it comes with bridges: `--network pasta:--address,ADDRESS` and `pasta:--ns-mac-addr,ADDRESS` set the container's own";
+            return Err(Error::NotYet { what: flag.to_owned(), instead });
         }
     }
+    Ok(NetworkOptions {
+        mode: flags.network.as_deref().map_or(Ok(Mode::Default), Mode::parse)?,
+        ports: flags.publish.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+        publish_all: flags.publish_all,
+        exposed: flags.expose.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+    })
+}
+
+/// `--hosts-file`: a file's text, or nothing with `none`.
+fn hosts_file(flags: &Flags, options: &mut Options) -> Result<(), Failure> {
+    options.names.no_hosts = flags.no_hosts;
+    options.names.no_host_name = flags.no_hostname;
+    options.names.base_hosts = match flags.hosts_file.as_deref() {
+        None => None,
+        Some("none") => Some(String::new()),
+        Some(path) => {
+            let bytes = input::read(path, MAX_HOSTS)?;
+            let text = String::from_utf8(bytes);
+            Some(text.map_err(|_| Failure::user(format!("`{}` is not UTF-8", path.escape_debug())))?)
+        }
+    };
+    if flags.no_hosts && (flags.hosts_file.is_some() || !flags.add_host.is_empty()) {
+        return Err(Failure::user(
+            "`--no-hosts` leaves no file that `--add-host` or `--hosts-file` could write",
+        ));
+    }
+    Ok(())
 }
 
 /// Paths of `mask=` and `unmask=`, joined by `:`.

@@ -143,6 +143,16 @@ fn every_flag_arrives() {
             o.namespaces.host_name.as_deref() == Some("web") && o.namespaces.domain_name.is_some()
         }),
         ("--add-host db:10.0.0.1", |o| o.names.hosts.len() == 1),
+        ("--add-host db:host-gateway", |o| o.names.gateway == ["db"]),
+        ("-p 8080:80 -p [::1]:53:53/udp --expose 90-92 -P", |o| {
+            o.network.ports.len() == 2 && o.network.exposed.len() == 1 && o.network.publish_all
+        }),
+        ("--network pasta:--mtu,1500", |o| {
+            o.network.mode == network::Mode::Pasta(vec!["--mtu".into(), "1500".into()])
+        }),
+        ("--network container:web", |o| o.network.mode == network::Mode::Container("web".into())),
+        ("--no-hosts --no-hostname", |o| o.names.no_hosts && o.names.no_host_name),
+        ("--hosts-file none", |o| o.names.base_hosts.as_deref() == Some("")),
         ("--dns 9.9.9.9 --dns-search a.b --dns-opt ndots:2", |o| {
             o.names.servers.len() == 1 && o.names.search.len() == 1 && o.names.options.len() == 1
         }),
@@ -204,7 +214,14 @@ fn bad_values_are_refused_with_the_flag_named() {
         ("--userns root x", "--userns"),
         ("--pid container:y x", "--pid container:y"),
         ("--pid ours x", "--pid"),
-        ("--network bridge x", "--network bridge"),
+        ("--network bridge x", "`--network` cannot be `bridge`"),
+        ("--network pasta:--pcap,/x x", "--network"),
+        ("-p 80/sctp x", "sctp"),
+        ("-p 8000-8001:80-82 x", "--publish"),
+        ("--expose x x", "--expose"),
+        ("--ip 10.0.0.1 x", "--ip"),
+        ("--no-hosts --add-host a:10.0.0.1 x", "--no-hosts"),
+        ("--hosts-file /nonexistent x", "/nonexistent"),
         ("--add-host y x", "--add-host"),
         ("--dns name x", "--dns"),
         ("-v name:/x x", "next release"),
@@ -233,7 +250,7 @@ fn bad_values_are_refused_with_the_flag_named() {
 
 #[test]
 fn flags_of_later_releases_say_so() {
-    for line in ["-p 80:80 nginx", "--publish=80 nginx", "--gpus all x"] {
+    for line in ["--network-alias a nginx", "--ip6=::1 nginx", "--gpus all x"] {
         assert!(bad(line).contains("not there yet"), "{line}: {}", bad(line));
     }
     assert!(bad("--nmae x y").contains("--nmae"));
@@ -257,7 +274,7 @@ fn files_are_read_before_flags() {
 fn help_names_every_group() {
     use clap::CommandFactory as _;
     let help = Flags::command().render_help().to_string();
-    for group in ["Container:", "Process:", "Protection:", "Namespaces:", "Storage:", "Limits:"] {
+    for group in ["Container:", "Process:", "Protection:", "Namespaces:", "Network:", "Storage:", "Limits:"] {
         assert!(help.contains(group), "{group}");
     }
 }
