@@ -61,7 +61,7 @@ pub use export::export;
 pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, VolumeSource, resolve};
 pub use kernel_files::{MASKED, READ_ONLY};
-pub use network::{Connected, Connection, NetworkConfig, NetworkFacts, NetworkOptions};
+pub use network::{Connected, Network, NetworkConfig, NetworkFacts, NetworkOptions};
 pub use options::{
     LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
     SecurityOptions, Sharing,

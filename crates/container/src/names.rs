@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use crate::network::Connection;
+use crate::network::Network;
 use crate::options::NameOptions;
 
 /// `/etc/hosts`: the loopback names, the container's own, then `--add-host`.
 ///
 /// The container's name is that of its own address where it has one, as docker has it; the loopback's where not.
-pub(crate) fn hosts(host_name: &str, connection: &Connection, options: &NameOptions) -> String {
+pub(crate) fn hosts(host_name: &str, connection: &Network, options: &NameOptions) -> String {
     let own = connection.addresses();
     let local = if own.is_empty() { format!("localhost {host_name}") } else { "localhost".to_owned() };
     let mut text = match &options.base_hosts {
@@ -39,21 +39,21 @@ pub(crate) fn hosts(host_name: &str, connection: &Connection, options: &NameOpti
 /// Of the host's servers a container gets those that it can reach. One on the host's loopback (systemd-resolved's, dnsmasq's)
 /// it cannot: the program that connects it carries its questions there. In a network of its own with the loopback device
 /// only, no server can be reached, and the host's addresses are nobody's business there.
-pub(crate) fn resolver(connection: &Connection, host: &[u8], options: &NameOptions) -> Vec<u8> {
+pub(crate) fn resolver(connection: &Network, host: &[u8], options: &NameOptions) -> Vec<u8> {
     let flags = !(options.servers.is_empty() && options.search.is_empty() && options.options.is_empty());
     let from_host = String::from_utf8_lossy(host);
     let servers: Vec<String> = match connection {
-        Connection::Host if !flags => return host.to_vec(),
+        Network::Host if !flags => return host.to_vec(),
         _ if !options.servers.is_empty() => options.servers.iter().map(ToString::to_string).collect(),
-        Connection::Host => lines(&from_host, "nameserver").collect(),
-        Connection::Stack(connected) if connected.stack.forward_names => {
+        Network::Host => lines(&from_host, "nameserver").collect(),
+        Network::Stack(connected) if connected.stack.forward_names => {
             vec![connected.stack.name_server().to_string()]
         }
-        Connection::Stack(_) => network::nameservers(&from_host).0.iter().map(ToString::to_string).collect(),
-        Connection::None | Connection::Container(_) if !flags => return b"# no network\n".to_vec(),
-        Connection::None | Connection::Container(_) => Vec::new(),
+        Network::Stack(_) => network::nameservers(&from_host).0.iter().map(ToString::to_string).collect(),
+        Network::None | Network::Container(_) if !flags => return b"# no network\n".to_vec(),
+        Network::None | Network::Container(_) => Vec::new(),
     };
-    let connected = matches!(connection, Connection::Host | Connection::Stack(_));
+    let connected = matches!(connection, Network::Host | Network::Stack(_));
     let given = |own: &[String], word: &str| match own {
         [] if connected => lines(&from_host, word).last().unwrap_or_default(),
         // As docker and resolv.conf(5) have it: a dot is no domain.
@@ -83,14 +83,14 @@ mod tests {
     use super::*;
     use crate::network::Connected;
 
-    fn stack(forward_names: bool) -> Connection {
+    fn stack(forward_names: bool) -> Network {
         let stack = network::Stack { forward_names, ..network::Stack::default() };
         let host = network::Host {
             address: Some("192.0.2.7".parse().unwrap()),
             gateway: Some("192.0.2.1".parse().unwrap()),
             ..network::Host::default()
         };
-        Connection::Stack(Box::new(Connected { stack, host, ports: Vec::new() }))
+        Network::Stack(Box::new(Connected { stack, host, ports: Vec::new() }))
     }
 
     #[test]
@@ -100,25 +100,25 @@ mod tests {
             gateway: vec!["machine".into()],
             ..NameOptions::default()
         };
-        let text = hosts("web", &Connection::None, &options);
+        let text = hosts("web", &Network::None, &options);
         assert!(text.starts_with("127.0.0.1\tlocalhost web\n"));
         assert!(text.ends_with("10.0.0.1\tdb\n"));
         let text = hosts("web", &stack(false), &options);
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(text.ends_with("192.0.2.7\tweb\n10.0.0.1\tdb\n192.0.2.1\tmachine\n"));
         let options = NameOptions { base_hosts: Some("10.9.9.9 x".into()), ..options };
-        assert_eq!(hosts("web", &Connection::None, &options), "10.9.9.9 x\n10.0.0.1\tdb\n");
+        assert_eq!(hosts("web", &Network::None, &options), "10.9.9.9 x\n10.0.0.1\tdb\n");
     }
 
     #[test]
     fn servers_that_can_be_reached() {
         let host = b"nameserver 127.0.0.53\nnameserver 10.1.1.1\nsearch corp\noptions  edns0 trust-ad\n";
         let none = NameOptions::default();
-        let text = |connection: &Connection, options: &NameOptions| {
+        let text = |connection: &Network, options: &NameOptions| {
             String::from_utf8(resolver(connection, host, options)).unwrap()
         };
-        assert_eq!(text(&Connection::None, &none), "# no network\n");
-        assert_eq!(text(&Connection::Host, &none).as_bytes(), host);
+        assert_eq!(text(&Network::None, &none), "# no network\n");
+        assert_eq!(text(&Network::Host, &none).as_bytes(), host);
         let rest = "search corp\noptions edns0 trust-ad\n";
         assert_eq!(text(&stack(false), &none), format!("nameserver 10.1.1.1\n{rest}"));
         assert_eq!(text(&stack(true), &none), format!("nameserver 169.254.1.1\n{rest}"));
@@ -128,12 +128,12 @@ mod tests {
             options: vec!["ndots:2".into()],
             ..NameOptions::default()
         };
-        for connection in [Connection::None, Connection::Host, stack(false)] {
+        for connection in [Network::None, Network::Host, stack(false)] {
             assert_eq!(text(&connection, &flags), "nameserver 9.9.9.9\nsearch a.b\noptions ndots:2\n");
         }
         let dot = NameOptions { search: vec![".".into()], ..NameOptions::default() };
         assert_eq!(
-            text(&Connection::Host, &dot),
+            text(&Network::Host, &dot),
             "nameserver 127.0.0.53\nnameserver 10.1.1.1\noptions edns0 trust-ad\n"
         );
     }

@@ -94,7 +94,7 @@ fn is_closed(options: &Options) -> bool {
 
 /// How a container is connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Connection {
+pub enum Network {
     /// The loopback device only.
     #[default]
     None,
@@ -117,7 +117,7 @@ pub struct Connected {
     pub ports: Vec<Publish>,
 }
 
-impl Connection {
+impl Network {
     /// Its word in records and messages.
     #[must_use]
     pub fn name(&self) -> String {
@@ -158,7 +158,7 @@ pub(crate) fn choose(
     host: &Host,
     weakenings: &mut Weakenings,
     warnings: &mut Vec<String>,
-) -> Result<Connection> {
+) -> Result<Network> {
     let (asked, facts) = (&options.network, &host.network);
     let mut ports = asked.ports.clone();
     if asked.publish_all {
@@ -178,15 +178,15 @@ pub(crate) fn choose(
         }),
     };
     let program = match (&asked.mode, &facts.provider) {
-        _ if is_closed(options) => return without(Connection::None, "the profile has no network"),
-        (Mode::None, _) => return without(Connection::None, "a container without a network has no ports"),
+        _ if is_closed(options) => return without(Network::None, "the profile has no network"),
+        (Mode::None, _) => return without(Network::None, "a container without a network has no ports"),
         (Mode::Host, _) => {
             if let Some(port) = ports.first() {
                 // As docker and podman say it: nothing is lost, the ports are the host's anyway.
                 warnings
                     .push(format!("`--publish {port}` does nothing: the container has the host's network"));
             }
-            return Ok(Connection::Host);
+            return Ok(Network::Host);
         }
         (Mode::Container(name), _) => {
             let instead = "it comes next";
@@ -194,11 +194,11 @@ pub(crate) fn choose(
         }
         (Mode::Default, Provider::Missing(reason)) if ports.is_empty() => {
             warnings.push(format!("the container has no network: {reason}"));
-            return Ok(Connection::None);
+            return Ok(Network::None);
         }
         (Mode::Default, _) if ports.is_empty() && !facts.host.is_online() => {
             warnings.push("the container has no network: this host has no default route".to_owned());
-            return Ok(Connection::None);
+            return Ok(Network::None);
         }
         (_, Provider::Missing(reason)) => return Err(network::Error::Unavailable(reason.clone()).into()),
         _ if !facts.host.is_online() => {
@@ -243,17 +243,17 @@ pub(crate) fn choose(
         options: set,
     };
     let connected = Connected { stack, host: facts.host.clone(), ports };
-    Ok(Connection::Stack(Box::new(connected)))
+    Ok(Network::Stack(Box::new(connected)))
 }
 
 /// Notes a program that is more than the container's own root.
 pub(crate) fn report(
-    connection: &Connection,
+    connection: &Network,
     user_namespace: bool,
     host: &Host,
     protections: &mut Vec<Protection>,
 ) {
-    let Connection::Stack(connected) = connection else { return };
+    let Network::Stack(connected) = connection else { return };
     let low = connected.ports.iter().any(|port| port.host.is_some_and(|(first, _)| first < LOW_PORTS));
     let why = match (host.uid, user_namespace) {
         (0, false) => "the container has no user namespace",
@@ -278,9 +278,9 @@ fn all_exposed<'a>(asked: &'a [Exposed], image: &'a [String]) -> impl Iterator<I
 }
 
 /// What a container's record has of its network.
-pub(crate) fn config(connection: &Connection, options: &NetworkOptions, exposed: &[String]) -> NetworkConfig {
+pub(crate) fn config(connection: &Network, options: &NetworkOptions, exposed: &[String]) -> NetworkConfig {
     let (ports, asked) = match connection {
-        Connection::Stack(connected) => (connected.ports.clone(), &options.exposed),
+        Network::Stack(connected) => (connected.ports.clone(), &options.exposed),
         _ => (Vec::new(), &options.exposed),
     };
     NetworkConfig {

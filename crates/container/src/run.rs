@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
 use crate::kept::{KEPT, Kept};
 use crate::lsm::{Categories, Modules, selinux};
-use crate::network::{Connection, NetworkFacts};
+use crate::network::{Network, NetworkFacts};
 use crate::options::Options;
 use crate::record::{ProcessConfig, Record};
 use crate::spec::{self, Configured, EngineFiles};
@@ -504,7 +504,7 @@ pub(crate) fn with_request<T>(
     let cache = filter_cache(site, &configured);
     let bus = site.bus.clone().filter(|_| in_scope(&mut configured.spec, reserved.id.as_str()));
     let mut connect = match &configured.connection {
-        Connection::Stack(connected) => {
+        Network::Stack(connected) => {
             let (id, maps) = (&reserved.id, configured.maps.as_ref());
             Some(move |process: BorrowedFd<'_>| {
                 let connected = site.containers.connect(id, connected, process, maps);

@@ -27,7 +27,7 @@ pub(crate) use process::workdir;
 
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
-use crate::network::{self, Connection, NetworkConfig};
+use crate::network::{self, Network, NetworkConfig};
 use crate::options::{NamespaceOptions, Options, Sharing};
 use crate::profile::Profile;
 use crate::protection::{self, Protection};
@@ -75,7 +75,7 @@ pub struct Configured {
     /// Which protections are in force, as far as is known before the start.
     pub protections: Vec<Protection>,
     /// How it is connected.
-    pub connection: Connection,
+    pub connection: Network,
     /// The same for its record.
     pub network: NetworkConfig,
     /// The signal that asks the container to stop.

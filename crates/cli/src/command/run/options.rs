@@ -1,7 +1,6 @@
 //! From the flags as text to [`container::Options`].
 
 use container::value::health::{HealthFlags, HealthOptions};
-use container::value::health::{HealthFlags, HealthOptions};
 use container::value::{device, environment, ids, keys, label, log, mount, name, rlimit, size, sysctl};
 use container::{Error, LabelOptions, NetworkOptions, Options, Profile, SeccompChoice, Sharing};
 use network::Mode;
