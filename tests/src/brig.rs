@@ -118,6 +118,45 @@ impl Brig {
         self.ok(&["import", archive.to_str().expect("our paths are ASCII"), "busybox"]);
     }
 
+    /// Starts a shell script in a detached busybox container with these flags; its id. It goes with the story.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn detached(&self, flags: &[&str], script: &str) -> String {
+        let arguments = [&["run", "-d"], flags, &["busybox", "sh", "-c", script]].concat();
+        self.ok(&arguments).trim().to_owned()
+    }
+
+    /// The ids of all containers in the story's store.
+    #[must_use]
+    pub fn containers(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.store().join("containers")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// What `name` in a container's directory holds; nothing while it is not there.
+    #[must_use]
+    pub fn kept(&self, id: &str, name: &str) -> String {
+        std::fs::read_to_string(self.store().join("containers").join(id).join(name)).unwrap_or_default()
+    }
+
+    /// The process that watches a container, if one does: it holds its lock.
+    ///
+    /// # Panics
+    /// When `/proc` cannot be listed.
+    #[must_use]
+    pub fn watcher(&self, id: &str) -> Option<i32> {
+        let lock = self.directory.join("run").join("alive").join(id);
+        let processes = std::fs::read_dir("/proc").expect("/proc is mounted").flatten();
+        let holds = |pid: &i32| {
+            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            open.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == lock))
+        };
+        let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.find(holds)
+    }
+
     /// Runs a shell script in a fresh busybox container with these flags of `brig run`.
     #[must_use]
     pub fn shell(&self, flags: &[&str], script: &str) -> Outcome {
@@ -220,6 +259,9 @@ impl Brig {
 impl Drop for Brig {
     fn drop(&mut self) {
         // A story that failed half way must not leave its containers running.
+        for id in self.containers() {
+            drop(self.command(&["rm", "-f", &id]).output());
+        }
         for id in self.runtime_containers() {
             let mut command = self.runtime(&["delete", "--force"]);
             drop(command.arg(id).output());

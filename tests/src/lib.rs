@@ -12,6 +12,18 @@ pub mod transcript;
 
 pub use brig::Brig;
 
+/// Waits for what a container does on its own and no event tells.
+///
+/// # Panics
+/// When it is not so after a minute: it guards the suite, no story asserts a time.
+pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// Declares a story and who lives it: `story!(name, [root, user, bare], |brig| { ... });` makes the tests
 /// `name::root`, `name::user` and `name::bare` (a user without subordinate ids).
 #[macro_export]

@@ -36,10 +36,10 @@ struct Logs {
     #[arg(long, short = 'f')]
     follow: bool,
     /// Not what is older: a date, seconds since 1970, or a time ago such as 10m
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
     /// Not what is newer
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// Only the last messages of each container
     #[arg(long, short = 'n', value_name = "NUMBER", default_value = "all", allow_hyphen_values = true)]
@@ -139,6 +139,8 @@ fn open(
     {
         return Err(container::Error::NoLog { id: id.short().to_owned(), driver: record.log.driver });
     }
+    // Whoever looks at a container whose monitor was killed adopts it: what it said meanwhile comes into its log.
+    containers.state(&id)?;
     let directory = containers.directory_of(&id)?;
     let is_single = record.log.options.get("max-file").is_some_and(|files| files == "1");
     let mut reader = Reader::open(directory.as_fd(), Request { is_single, ..request })?;

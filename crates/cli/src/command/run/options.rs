@@ -32,7 +32,7 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         read_only: flags.read_only,
         require_all: flags.require_all,
         detached: flags.detach,
-        restart: restart(flags.restart.as_deref())?,
+        restart: restart(flags)?,
         log: log::parse(flags.log_driver.as_deref(), &flags.log_opt).map_err(failure)?,
         health: health(flags)?,
         stop_timeout: flags.stop_timeout,
@@ -78,12 +78,19 @@ fn health(flags: &Flags) -> Result<HealthOptions, Failure> {
 }
 
 /// `--restart`: its name and `on-failure`'s number.
-fn restart(text: Option<&str>) -> Result<container::RestartPolicy, Failure> {
-    let Some(text) = text else { return Ok(container::RestartPolicy::default()) };
+fn restart(flags: &Flags) -> Result<container::RestartPolicy, Failure> {
+    let Some(text) = flags.restart.as_deref() else { return Ok(container::RestartPolicy::default()) };
     let policy: monitor::restart::Policy = text.parse().map_err(|_| {
         let expected = "use no, on-failure[:TIMES], always or unless-stopped";
         failure(value("--restart", text, expected))
     })?;
+    if flags.rm && policy != monitor::restart::Policy::No {
+        return Err(failure(Error::Conflict {
+            first: "--restart".to_owned(),
+            second: "--rm".to_owned(),
+            reason: "what is removed at its end cannot be started again",
+        }));
+    }
     Ok(container::RestartPolicy { name: policy.name().to_owned(), maximum_retry_count: policy.maximum() })
 }
 

@@ -1,0 +1,130 @@
+//! What containers say is kept, can be read, and no kill of ours loses a line of it.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
+use std::fs;
+use std::process::Command;
+
+use tests::{Brig, eventually, story};
+
+/// The files of a container's log.
+fn files(brig: &Brig, id: &str) -> Vec<std::path::PathBuf> {
+    let directory = brig.store().join("containers").join(id).join("log");
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Numbers from 1 on, each on a line of its own; what is not so is said.
+fn assert_counts(text: &str, last: usize) {
+    for (at, line) in text.lines().enumerate() {
+        assert_eq!(line, (at + 1).to_string(), "line {at} of {}", text.lines().count());
+    }
+    assert_eq!(text.lines().count(), last);
+}
+
+story!(what_was_said_is_printed, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let script = "echo one; echo two >&2; printf 'three\\033[31m\\tend'";
+    for driver in ["json-file", "k8s-file"] {
+        let id =
+            brig.detached(&["--log-driver", driver, "--log-opt", "tag={{.Name}}", "--name", driver], script);
+        brig.ok(&["wait", driver]);
+        let outcome = brig.run(&["logs", &id[..12]]);
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("one\nthree\x1b[31m\tend", "two\n"));
+        assert_eq!(brig.ok(&["logs", "--tail", "1", driver]), "three\x1b[31m\tend");
+        assert_eq!(brig.ok(&["logs", "-n", "0", driver]), "");
+        assert_eq!(brig.ok(&["logs", "--since", "2100-01-01", driver]), "");
+        assert_eq!(brig.ok(&["logs", "--until", "10m", driver]), "");
+        assert!(brig.ok(&["logs", "--since", "10m", "--until", "-10m", driver]).starts_with("one\n"));
+        let timed = brig.ok(&["logs", "-t", driver]);
+        let (time, rest) = timed.split_once(' ').unwrap();
+        assert!(time.len() == 30 && time.ends_with('Z') && rest.starts_with("one\n"), "{timed}");
+        let details = if driver == "json-file" { "tag=json-file one\n" } else { " one\n" };
+        assert!(brig.ok(&["logs", "--details", driver]).starts_with(details));
+        let line = brig.kept(&id, "log/container.log");
+        let line = line.lines().next().unwrap();
+        match driver {
+            "json-file" => {
+                let start = r#"{"log":"one\n","stream":"stdout","attrs":{"tag":"json-file"},"time":""#;
+                assert!(line.starts_with(start), "{line}");
+            }
+            _ => assert!(line.ends_with("Z stdout F one"), "{line}"),
+        }
+    }
+    // Both, in the order of their times, with names before the lines.
+    let both = brig.ok(&["logs", "--names", "json-file", "k8s-file"]);
+    assert_eq!(both, "json-file one\njson-file three\x1b[31m\tendk8s-file one\nk8s-file three\x1b[31m\tend");
+});
+
+story!(logs_says_what_it_cannot_print, [root], |brig| {
+    brig.import_busybox();
+    let outcome = brig.run(&["logs", "nobody"]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let id = brig.detached(&["--log-driver", "none"], "echo unheard");
+    brig.ok(&["wait", &id]);
+    let outcome = brig.run(&["logs", &id]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("its driver is `none`"), "{outcome:?}");
+    assert_eq!(files(brig, &id), [""; 0].map(std::path::PathBuf::from));
+    for (flags, reason) in [
+        (&["--log-driver", "splunk"][..], "not there yet"),
+        (&["--log-driver", "nonsense"], "use json-file"),
+        (&["--log-opt", "max-file=0"], "use 1 to 100"),
+    ] {
+        let arguments = [&["run", "-d"], flags, &["busybox", "true"]].concat();
+        let outcome = brig.run(&arguments);
+        assert!(outcome.code == 125 && outcome.stderr.contains(reason), "{outcome:?}");
+    }
+    // Where it would go nobody listens: nothing is started.
+    let address = format!("syslog-address=unixgram://{}", brig.directory().join("nobody").display());
+    let outcome =
+        brig.run(&["run", "-d", "--log-driver", "syslog", "--log-opt", &address, "busybox", "true"]);
+    assert!(outcome.code == 125 && outcome.stderr.contains("nobody listens"), "{outcome:?}");
+});
+
+story!(follow_goes_over_rotations_to_the_end, [root, user], |brig| {
+    brig.import_busybox();
+    // Slow enough that the reader is there while files are rotated.
+    let script =
+        "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; [ $((i % 300)) -ne 0 ] || sleep 0.05; done";
+    let id = brig.detached(&["--log-opt", "max-size=10k", "--log-opt", "max-file=50"], script);
+    assert_counts(&brig.ok(&["logs", "-f", &id]), 3000);
+    assert!(files(brig, &id).len() > 5);
+    // As well when it has ended, and from the last ones on.
+    assert_counts(&brig.ok(&["logs", "-f", &id]), 3000);
+    assert_eq!(brig.ok(&["logs", "-f", "--tail", "2", &id]), "2999\n3000\n");
+});
+
+story!(a_flood_is_bounded, [root, user], |brig| {
+    brig.import_busybox();
+    let id = brig.detached(
+        &["--log-opt", "max-size=100k", "--log-opt", "max-file=2"],
+        "yes some line | head -c 20000000; echo last; head -c 1000000 /dev/zero",
+    );
+    brig.ok(&["wait", &id]);
+    let sizes: Vec<u64> = files(brig, &id).iter().map(|file| file.metadata().unwrap().len()).collect();
+    // The last message of a file may be one of 16 KiB, each byte of it six in JSON.
+    assert!(sizes.len() == 2 && sizes.iter().all(|size| *size < 300_000), "{sizes:?}");
+    let id = brig.detached(&["--log-opt", "max-size=100k", "--log-opt", "max-file=1"], "seq 100000");
+    brig.ok(&["wait", &id]);
+    assert!(brig.ok(&["logs", &id]).ends_with("\n99999\n100000\n"));
+    assert_eq!(files(brig, &id).len(), 1);
+});
+
+// A monitor that dies with what it has read and not written loses lines; this was seen with a loop that reads into
+// memory, by `crates/monitor/tests/kill.rs` with `Inbox::take` replaced by read(2).
+story!(killed_monitors_lose_no_line, [root, user], |brig| {
+    const LINES: usize = 100_000;
+    brig.import_busybox();
+    let script = format!("seq 1 {LINES}; touch /tmp/done; sleep 1000");
+    let id = brig.detached(&["--log-opt", "max-size=-1"], &script);
+    for _ in 0..10 {
+        let watcher = brig.watcher(&id).unwrap();
+        assert!(Command::new("kill").arg("-9").arg(watcher.to_string()).status().unwrap().success());
+        eventually("whoever looks adopts it", || {
+            brig.ok(&["logs", "--tail", "1", &id]);
+            brig.watcher(&id).is_some_and(|now| now != watcher)
+        });
+    }
+    eventually("all lines are there", || brig.ok(&["logs", "--tail", "1", &id]) == format!("{LINES}\n"));
+    assert_counts(&brig.ok(&["logs", &id]), LINES);
+    // It was the same container all the time.
+    assert!(brig.kept(&id, "life.json").contains(r#""restartCount":0"#));
+});
