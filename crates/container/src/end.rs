@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::lsm::selinux;
 use crate::record::Record;
 use crate::start::{become_loop, chain, monitor_failed};
+use crate::stop;
 use crate::value::name::ContainerId;
 
 /// Takes a container down whose process ended, by the lock of its monitor: afterwards it is exited or gone, or this process
@@ -49,6 +50,7 @@ pub(crate) fn finish_watched(
     };
     let mut life = Life::read(reserved.directory.as_fd()).unwrap_or_default();
     note(take_down(containers, &id, &mut life));
+    life.stopped_by_user |= stop::is_stopping(reserved.directory.as_fd());
     let record = containers.record(&id)?;
     let wait = record.as_ref().and_then(|record| wait_for_restart(record, &life, code, pause));
     life.pid = 0;

@@ -74,6 +74,6 @@ pub use record::{
 pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
 pub use start::{reopen, restart, start, start_again};
 pub use state::{State, Status as LifeStatus, Summary};
-pub use stop::{Stop, kill, pause, stop, unpause};
+pub use stop::{Stop, kill, pause, send, stop, unpause};
 pub use wait::{Waiting, wait};
 pub use weakening::{Weakening, WeakeningKind};

@@ -17,6 +17,7 @@ use store::Lease;
 
 use crate::containers::Reserved;
 use crate::create::give_back;
+use crate::end::finish_watched;
 use crate::error::{Error, Result};
 use crate::health;
 use crate::host::IdSource;
@@ -24,6 +25,7 @@ use crate::kept::Kept;
 use crate::lsm::{Categories, Modules, selinux};
 use crate::record::Record;
 use crate::run::{self, Ready, Site};
+use crate::stop;
 use crate::value::log;
 use crate::value::name::ContainerId;
 use crate::volumes;
@@ -76,6 +78,7 @@ pub fn reopen(site: &Site<'_>, id: &ContainerId, ids: IdSource) -> Result<Ready>
         return Err(Error::Running { id: id.short().to_owned() });
     }
     let reserved = site.containers.watch(id)?;
+    stop::forget_stopping(reserved.directory.as_fd())?;
     let reopened = reopen_watched(site, reserved, ids);
     match reopened {
         Ok(ready) => Ok(ready),
@@ -461,6 +464,9 @@ pub fn start_again(site: &Site<'_>, id: &ContainerId, lock: OwnedFd, pause: u32)
     let reserved = site.containers.watch_on(id, lock)?;
     let (_, ids) = run::ownership(site.etc)?;
     let before = Life::read(reserved.directory.as_fd()).unwrap_or_default();
+    if stop::is_stopping(reserved.directory.as_fd()) {
+        return finish_watched(site.containers, reserved, before.exit_code, pause).map(drop);
+    }
     let ready = match reopen_watched(site, reserved, ids) {
         Ok(ready) => ready,
         Err((reserved, error)) => {

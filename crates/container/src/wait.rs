@@ -3,10 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use files::lock;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::thread::nanosleep;
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::containers::Containers;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::value::name::ContainerId;
 
 /// A container that is waited for. Made before the container may end, so that the exit code of one that is removed at
@@ -45,13 +48,24 @@ impl Waiting {
     }
 }
 
-/// Waits until nobody watches the container.
-pub(crate) fn unwatched(containers: &Containers<'_>, id: &ContainerId) -> Result<()> {
-    if let Some(file) = containers.open_lock(id)? {
-        lock::shared(file)?;
+/// Waits so many milliseconds until nobody watches the container; false where somebody still does.
+pub(crate) fn unwatched(containers: &Containers<'_>, id: &ContainerId, limit: i64) -> Result<bool> {
+    let Some(file) = containers.open_lock(id)? else { return Ok(true) };
+    let end = milliseconds().saturating_add(limit);
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if milliseconds() < end => {}
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(false),
+            Err(source) => return Err(Error::System { action: "lock", path: id.as_str().into(), source }),
+        }
+        // flock(2) knows no limit of time. An end takes some milliseconds; who is woken earlier looks earlier.
+        let _woken = nanosleep(&Timespec { tv_sec: 0, tv_nsec: LOOK });
     }
-    Ok(())
 }
+
+/// Between two looks at a lock, in nanoseconds.
+const LOOK: i64 = 500_000;
 
 pub(crate) fn milliseconds() -> i64 {
     let time = clock_gettime(ClockId::Monotonic);

@@ -67,7 +67,7 @@ pub(crate) fn run(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failur
 /// What `--health-on-failure` asks for.
 fn do_it(site: &Site<'_>, id: &ContainerId, act: Act) -> container::Result<()> {
     match act {
-        Act::Kill => container::kill(site.containers, id, rustix::process::Signal::KILL.as_raw()),
+        Act::Kill => container::send(site.containers, id, rustix::process::Signal::KILL.as_raw()),
         Act::Stop => container::stop(site.containers, id, Stop::default()),
         Act::Restart => container::restart(site, id, Stop::default(), &|_| {}),
     }
