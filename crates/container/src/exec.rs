@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use oci::runtime::{Capabilities, IdMapping, Process, Spec, Status};
+use oci::runtime::{Capabilities, IdMapping, Process, Status};
 use runtime::{DetachKeys, ExecRequest, Report};
 use rustix::fs::{Mode, OFlags};
 
@@ -64,7 +64,7 @@ impl<'a> Running<'a> {
     /// Opens a container that runs.
     ///
     /// # Errors
-    /// [`Error::NotRunning`]; [`Error::Status`] for one that is paused.
+    /// [`Error::NotRunning`].
     pub fn open(containers: &'a Containers<'a>, id: &ContainerId) -> Result<Self> {
         let not_running = || Error::NotRunning { id: id.short().to_owned() };
         let container = match runtime::Container::load(containers.states(), id.as_str()) {
@@ -72,8 +72,7 @@ impl<'a> Running<'a> {
             result => result?,
         };
         match container.status() {
-            Status::Running => Ok(Self { containers, id: id.clone(), container }),
-            Status::Paused => Err(Error::Status { id: id.short().to_owned(), status: "paused" }),
+            Status::Running | Status::Paused => Ok(Self { containers, id: id.clone(), container }),
             Status::Creating | Status::Created | Status::Stopped => Err(not_running()),
         }
     }
@@ -88,8 +87,11 @@ impl<'a> Running<'a> {
     /// only what is named gets in.
     ///
     /// # Errors
-    /// [`Error::Value`], [`Error::User`], [`Error::Runtime`].
+    /// [`Error::Status`] for a container that is paused, [`Error::Value`], [`Error::User`], [`Error::Runtime`].
     pub fn exec(&self, exec: &Exec, host: &[(String, String)]) -> Result<Executed> {
+        if self.container.status() == Status::Paused {
+            return Err(Error::Status { id: self.id.short().to_owned(), status: "paused" });
+        }
         let mut warnings = Vec::new();
         let process = self.process(exec, host, &mut warnings)?;
         if exec.privileged {
@@ -121,6 +123,23 @@ impl<'a> Running<'a> {
         };
         warnings.append(&mut report.warnings);
         Ok(Executed { code: exit.0, warnings })
+    }
+
+    /// Its cgroup, where it has one.
+    pub(crate) fn cgroup(&self) -> Result<Option<cgroup::Cgroup>> {
+        let cgroup = self.container.saved().open_cgroup()?;
+        Ok(cgroup.filter(|cgroup| cgroup.driver() != cgroup::Driver::None))
+    }
+
+    /// A file of the container as it is now; nothing where there is none.
+    pub(crate) fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
+        Ok(files::root::read_bounded(self.root()?, path, limit)?.unwrap_or_default())
+    }
+
+    /// The maps of its user namespace, users then groups; none where it shares the host's.
+    pub(crate) fn maps(&self) -> (&[IdMapping], &[IdMapping]) {
+        let linux = self.container.saved().spec.linux.as_ref();
+        linux.map_or((&[], &[]), |linux| (&linux.uid_mappings, &linux.gid_mappings))
     }
 
     fn process(&self, exec: &Exec, host: &[(String, String)], warnings: &mut Vec<String>) -> Result<Process> {
@@ -186,12 +205,10 @@ impl<'a> Running<'a> {
         environment: &mut Environment,
         warnings: &mut Vec<String>,
     ) -> Result<()> {
-        let spec = &self.container.saved().spec;
-        let root = self.root()?;
-        let read = |path| files::root::read_bounded(&root, path, MAX_ACCOUNTS).map(Option::unwrap_or_default);
+        let read = |path| self.read(path, MAX_ACCOUNTS);
         let accounts = Accounts::parse(&read("etc/passwd")?, &read("etc/group")?)?;
         let user = accounts.resolve(text, &[])?;
-        let (uids, gids) = maps(spec);
+        let (uids, gids) = self.maps();
         for (map, id, what) in [(uids, user.uid, "user"), (gids, user.gid, "group")] {
             if !is_mapped(map, id) {
                 let reason = format!("the container's user namespace has no such {what}: {id}");
@@ -271,10 +288,6 @@ impl<'a> Running<'a> {
 
 /// Most weakenings that `exec` adds to a record: a script that names another program each time must not grow it for ever.
 const MOST_RECORDED: usize = 256;
-
-fn maps(spec: &Spec) -> (&[IdMapping], &[IdMapping]) {
-    spec.linux.as_ref().map_or((&[], &[]), |linux| (&linux.uid_mappings, &linux.gid_mappings))
-}
 
 /// Whether an id exists in the container; without maps it shares the host's ids.
 fn is_mapped(map: &[IdMapping], id: u32) -> bool {

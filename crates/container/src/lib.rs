@@ -33,6 +33,7 @@ pub mod lsm;
 mod names;
 mod network;
 mod options;
+mod process;
 mod profile;
 mod protection;
 mod record;
@@ -41,6 +42,7 @@ pub mod spec;
 mod start;
 mod state;
 mod stop;
+pub mod top;
 pub mod value;
 mod view;
 pub mod volumes;
@@ -66,6 +68,7 @@ pub use options::{
     LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
     SecurityOptions, Sharing,
 };
+pub use process::ProcessInfo;
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
 pub use record::{

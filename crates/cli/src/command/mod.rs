@@ -28,6 +28,7 @@ pub(crate) mod run;
 mod start;
 mod stop;
 mod tag;
+mod top;
 mod unpause;
 mod version;
 mod volume;
@@ -57,6 +58,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "run", about: "Run a program in a new container", run: run::run },
     Command { name: "create", about: "Make a container and leave it for a later start", run: run::create },
     Command { name: "exec", about: "Run a program in a container that runs", run: exec::run },
+    Command { name: "top", about: "List the processes of a container", run: top::run },
     Command { name: "start", about: "Start containers that are created or ended", run: start::run },
     Command { name: "stop", about: "Stop containers", run: stop::run },
     Command { name: "kill", about: "Send a signal to containers", run: kill::run },
