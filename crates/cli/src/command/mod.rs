@@ -25,6 +25,7 @@ mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
+mod secret;
 mod start;
 mod stop;
 mod tag;
@@ -91,6 +92,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "image", about: "Commands on images", run: image::run },
     Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
     Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
+    Command { name: "secret", about: "Commands on secrets", run: secret::run },
     Command { name: "volume", about: "Commands on volumes", run: volume::run },
     Command { name: "version", about: "Print the version", run: version::run },
 ];
