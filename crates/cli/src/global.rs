@@ -3,11 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use crate::error::Failure;
+use crate::note::Note;
 use crate::output::Log;
 
 /// The least serious level printed on standard error.
@@ -39,6 +41,8 @@ pub(crate) struct Global {
     runroot: Option<PathBuf>,
     /// Where and how to print warnings.
     pub(crate) log: Log,
+    /// What this command did, for the journal.
+    pub(crate) note: Rc<Note>,
 }
 
 /// What stands at the place of the command.
@@ -55,7 +59,7 @@ pub(crate) enum Early {
 impl Default for Global {
     fn default() -> Self {
         let log = Log { level: LogLevel::Warning, format: LogFormat::Text };
-        Self { root: None, runroot: None, log }
+        Self { root: None, runroot: None, log, note: Rc::default() }
     }
 }
 

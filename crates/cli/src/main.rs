@@ -16,6 +16,7 @@ mod error;
 mod format;
 mod global;
 mod input;
+mod note;
 mod output;
 mod runtime;
 mod sealed;

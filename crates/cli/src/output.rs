@@ -87,8 +87,12 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 /// leaves as it is, DEL, C1 and those that change the direction of text, becomes an escape of JSON too.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::environment)?;
+    Ok(clean(text))
+}
+
+fn clean(text: String) -> String {
     if text.is_ascii() && !text.contains('\x7f') {
-        return Ok(text);
+        return text;
     }
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
@@ -98,7 +102,13 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
             clean.push(character);
         }
     }
-    Ok(clean)
+    clean
+}
+
+/// As [`json`], in one line.
+pub(crate) fn line(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(Failure::environment)?;
+    Ok(clean(text))
 }
 
 /// Control characters, and those that make text read in another order than it is written (CVE-2021-42574).

@@ -12,6 +12,7 @@ use monitor::Outcome;
 use crate::command::run::failure;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::note::Event;
 use crate::site;
 
 /// `brig monitor DESCRIPTOR`: the loop, told everything by the settings in that memory file.
@@ -77,7 +78,19 @@ pub(crate) fn end(words: &[OsString]) -> ExitCode {
     let Some(Words { global, id, lock, pause, code }) = Words::parse(words) else { return ExitCode::FAILURE };
     // Nobody reads what this process says; what could not be removed is swept by the next command.
     done(site::with(&global, |site, _| {
-        container::finish(site.containers, &id, lock, code, pause).map(drop).map_err(failure)
+        let event = Event::of(site.containers, &id).with("exitCode", code);
+        // Written before: where it is started again this process becomes the loop.
+        event.clone().write(&global, &["die"]);
+        container::finish(site.containers, &id, lock, code, pause).map_err(failure)?;
+        let after: &[&str] = match site.containers.state(&id) {
+            Ok(state) if state.oom_killed => &["oom"],
+            Ok(_) => &[],
+            Err(_) => &["destroy"],
+        };
+        if !after.is_empty() {
+            event.write(&global, after);
+        }
+        Ok(())
     }))
 }
 
@@ -85,7 +98,11 @@ pub(crate) fn end(words: &[OsString]) -> ExitCode {
 pub(crate) fn start(words: &[OsString]) -> ExitCode {
     let Some(Words { global, id, lock, pause, .. }) = Words::parse(words) else { return ExitCode::FAILURE };
     // As above: why it failed is in the container's `life.json`.
-    done(site::with(&global, |site, _| container::start_again(site, &id, lock, pause).map_err(failure)))
+    done(site::with(&global, |site, _| {
+        // Written before: this process becomes the loop when it succeeds.
+        Event::of(site.containers, &id).write(&global, &["start"]);
+        container::start_again(site, &id, lock, pause).map_err(failure)
+    }))
 }
 
 fn done(result: Result<(), Failure>) -> ExitCode {

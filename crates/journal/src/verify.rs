@@ -93,7 +93,7 @@ pub fn verify(journal: &Journal) -> Result<Report> {
         let mut walk = Walk::new(chain, &mut report, &mut mentioned);
         for segment in numbers {
             if let Some(file) = open(directory, chain, *segment)? {
-                walk.segment(file)?;
+                walk.segment(&file)?;
             }
         }
         ends[chain] = walk.finish(heads[chain].as_ref());
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn segment(&mut self, file: std::os::fd::OwnedFd) -> Result<()> {
+    fn segment(&mut self, file: &std::os::fd::OwnedFd) -> Result<()> {
         let copy = file.try_clone().map_err(|error| {
             let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::MFILE);
             crate::Error::system("copy", "(segment)", errno)
@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
             };
             if let Some((start, end)) = torn.take() {
                 let is_sealed = match &record.seal {
-                    Some(seal) => Self::seals(seal, &file, start, end)?,
+                    Some(seal) => Self::seals(seal, file, start, end)?,
                     None => false,
                 };
                 if is_sealed {

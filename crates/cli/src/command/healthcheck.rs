@@ -1,6 +1,7 @@
 //! `brig healthcheck`.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 
 use clap::Parser;
 use container::health::{self, Act, Status};
@@ -11,6 +12,7 @@ use crate::command::run::failure;
 use crate::command::{self, sealed_for};
 use crate::error::Failure;
 use crate::global::Global;
+use crate::note::Event;
 use crate::{output, site};
 
 /// The exit code of a container that does not work, podman's.
@@ -45,11 +47,16 @@ pub(crate) fn run(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failur
     site::with(global, |site, _| {
         let id = site.containers.find(&flags.container).map_err(failure)?;
         sealed_for(site, &id)?;
+        let before = status(site, &id);
         let checked = match health::check(site.containers, &id) {
             // It ended while it was checked.
             Err(Error::NotRunning { .. }) if flags.scheduled => return Ok(0),
             result => result.map_err(failure)?,
         };
+        let after = checked.state.status;
+        if before != Some(after) {
+            Event::of(site.containers, &id).write(global, &[&format!("health_status: {}", after.name())]);
+        }
         if flags.scheduled {
             let done = checked.verdict.act.map_or(Ok(()), |act| do_it(site, &id, act));
             let starting = if checked.verdict.is_starting { monitor::health::STARTING } else { 0 };
@@ -62,6 +69,12 @@ pub(crate) fn run(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failur
         output::print(&format!("{}\n", Status::Unhealthy.name()))?;
         Ok(UNHEALTHY)
     })
+}
+
+/// What the container's health was before; none where it was never checked.
+fn status(site: &Site<'_>, id: &ContainerId) -> Option<Status> {
+    let directory = site.containers.directory_of(id).ok()?;
+    Some(health::HealthState::read(directory.as_fd()).ok()?.status)
 }
 
 /// What `--health-on-failure` asks for.

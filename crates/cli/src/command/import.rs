@@ -59,6 +59,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     };
     let store = site::tidy_store(global)?;
     let image = store.import(reader.as_mut(), &reference, &options).map_err(site::of_store)?;
+    global.note.object("image", &image.id.to_string(), &flags.name, &["import"]);
     if !flags.quiet {
         output::print(&format!("{}\n", image.id))?;
     }

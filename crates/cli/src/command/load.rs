@@ -49,6 +49,10 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         None => store.load_stream(&mut io::stdin().lock(), &options),
     }
     .map_err(site::of_store)?;
+    for image in &loaded {
+        let name = image.references.first().map(|reference| reference.familiar()).unwrap_or_default();
+        global.note.object("image", &image.id.to_string(), &name, &["load"]);
+    }
     if flags.quiet {
         return Ok(0);
     }

@@ -8,6 +8,7 @@ mod commit;
 mod cp;
 mod diff;
 mod doctor;
+mod events;
 mod exec;
 mod export;
 mod healthcheck;
@@ -16,6 +17,7 @@ mod image_inspect;
 mod images;
 mod import;
 mod info;
+mod journal;
 mod kill;
 mod load;
 mod logs;
@@ -25,7 +27,6 @@ mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
-mod secret;
 mod start;
 mod stop;
 mod tag;
@@ -45,7 +46,7 @@ use container::value::name::ContainerId;
 
 use crate::error::{ENGINE_ERROR, FAILED, Failure};
 use crate::global::{Early, Global};
-use crate::{output, sealed};
+use crate::{note, output, sealed};
 
 /// One command: its name, what help says about it, its entry point.
 struct Command {
@@ -90,9 +91,14 @@ const COMMANDS: &[Command] = &[
     Command { name: "rmi", about: "Remove images", run: rmi::run },
     Command { name: "tag", about: "Give an image another name", run: tag::run },
     Command { name: "image", about: "Commands on images", run: image::run },
+    Command {
+        name: "events",
+        about: "Print what happens to containers, images and volumes",
+        run: events::run,
+    },
+    Command { name: "journal", about: "Show who did what, and check the record of it", run: journal::run },
     Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
     Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
-    Command { name: "secret", about: "Commands on secrets", run: secret::run },
     Command { name: "volume", about: "Commands on volumes", run: volume::run },
     Command { name: "version", about: "Print the version", run: version::run },
 ];
@@ -100,18 +106,27 @@ const COMMANDS: &[Command] = &[
 /// Runs the command line for people and returns its exit code.
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let mut global = Global::default();
+    let all = args.clone();
     let mut args = args.into_iter();
     let result = global.parse(&mut args).and_then(|early| match early {
         Early::Help => output::print(&help()).map(|()| 0),
         Early::Version => output::print(&format!("brig version {}\n", env!("CARGO_PKG_VERSION"))).map(|()| 0),
         Early::Command => match args.next() {
-            Some(word) => dispatch(&global, COMMANDS, "brig", &word, args.collect()),
+            Some(word) => {
+                let after: Vec<OsString> = args.collect();
+                global.note.begin(&word, &after, &all);
+                dispatch(&global, COMMANDS, "brig", &word, after)
+            }
             None => output::print(&help()).map(|()| ENGINE_ERROR),
         },
     });
     match result {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => {
+            note::write(&global, Some(code), None);
+            ExitCode::from(code)
+        }
         Err(failure) => {
+            note::write(&global, Some(failure.exit_code()), Some(&failure));
             global.log.failure(&failure);
             ExitCode::from(failure.exit_code())
         }
@@ -204,7 +219,13 @@ pub(crate) fn each_printing(
     crate::site::with(global, |site, _| {
         let mut code = 0;
         for name in names {
-            match site.containers.find(name).and_then(|id| act(site, &id, name)) {
+            let done = site.containers.find(name).and_then(|id| {
+                global.note.container(site.containers, &id);
+                let done = act(site, &id, name)?;
+                global.note.happened_by_command();
+                Ok(done)
+            });
+            match done {
                 Ok(Some(text)) => output::print(&format!("{text}\n"))?,
                 Ok(None) => {}
                 Err(error) => {

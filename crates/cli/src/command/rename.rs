@@ -27,7 +27,13 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     site::with(global, |site, _| {
         let name = Name::new(&flags.name).map_err(failure)?;
         let id = site.containers.find(&flags.container);
-        id.and_then(|id| site.containers.rename(&id, &name)).map_err(|error| failure(error).code(1))?;
+        id.and_then(|id| {
+            global.note.container(site.containers, &id);
+            site.containers.rename(&id, &name)?;
+            global.note.happened(&["rename"]);
+            Ok(())
+        })
+        .map_err(|error| failure(error).code(1))?;
         Ok(0)
     })
 }

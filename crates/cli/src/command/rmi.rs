@@ -33,6 +33,12 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     for image in &flags.images {
         match store.remove(image, force) {
             Ok(removed) => {
+                for digest in &removed.deleted {
+                    global.note.object("image", &digest.to_string(), image, &["delete"]);
+                }
+                if removed.deleted.is_empty() {
+                    global.note.object("image", image, image, &["untag"]);
+                }
                 let mut text = String::new();
                 for reference in &removed.untagged {
                     text.push_str(&format!("Untagged: {}\n", reference.familiar()));

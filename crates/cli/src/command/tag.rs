@@ -25,5 +25,6 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let target = command::reference(&flags.target)?;
     let store = site::tidy_store(global)?;
     store.tag(&flags.source, &target).map_err(site::of_store)?;
+    global.note.object("image", &flags.source, &flags.target, &["tag"]);
     Ok(0)
 }

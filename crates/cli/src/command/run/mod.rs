@@ -18,6 +18,7 @@ pub(crate) use self::options::failure;
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::note::{self, Event};
 use crate::{input, output, sealed, site};
 
 /// The name in messages.
@@ -31,22 +32,34 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     seal(&flags, &options)?;
     site::with(global, |site, ids| {
         if flags.dry_run {
+            global.note.forget();
             let preview = container::preview(site, &image, &options, ids).map_err(failure)?;
             warn(global, &preview.configured);
             output::print(&describe(&preview)?)?;
             return Ok(0);
         }
         let ready = prepare(global, site, &flags, &image, &options, ids)?;
+        global.note.container(site.containers, ready.id());
+        global.note.happened(&["create"]);
         if flags.detach {
             let id = ready.id().to_string();
             ready.detach(site, None, &|text| global.log.warning(text)).map_err(failure)?;
+            global.note.happened(&["create", "start"]);
             output::print(&format!("{id}\n"))?;
             return Ok(0);
         }
         if is_watched(&flags, &options) {
             return attached(global, site, ready, &flags, &options);
         }
-        let ended = ready.run(site, &|text| global.log.warning(text)).map_err(failure)?;
+        let event = Event::of(site.containers, ready.id());
+        global.note.happened(&["create", "start"]);
+        // Before it runs: whoever kills this command shall not thereby kill its record.
+        note::write(global, None, None);
+        let ended = ready.run(site, &|text| global.log.warning(text)).map_err(failure);
+        let code = ended.as_ref().map_or_else(|failure| failure.exit_code(), |ended| ended.code);
+        let gone: &[&str] = if options.remove { &["die", "destroy"] } else { &["die"] };
+        event.with("exitCode", code).error(ended.as_ref().err()).write(global, gone);
+        let ended = ended?;
         for warning in &ended.warnings {
             global.log.warning(warning);
         }
@@ -79,6 +92,8 @@ fn attached(
     let id = ready.id().clone();
     let (connection, theirs) = Connection::pair(&how).map_err(failure)?;
     ready.detach(site, Some(theirs), &|text| global.log.warning(text)).map_err(failure)?;
+    global.note.happened(&["create", "start"]);
+    note::write(global, None, None);
     command::attach::stay(site.containers, &id, connection, &how)
 }
 
@@ -90,7 +105,9 @@ pub(crate) fn create(global: &Global, args: Vec<OsString>) -> Result<u8, Failure
     seal(&flags, &options)?;
     site::with(global, |site, ids| {
         let ready = prepare(global, site, &flags, &image, &options, ids)?;
+        global.note.container(site.containers, ready.id());
         let id = ready.set_aside(site).map_err(failure)?;
+        global.note.happened(&["create"]);
         output::print(&format!("{id}\n"))?;
         Ok(0)
     })

@@ -73,6 +73,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         Some(text) => name(text)?,
         None => Name::anonymous().map_err(failure)?,
     };
+    global.note.object("volume", name.as_str(), name.as_str(), &["create"]);
     let meta = Meta {
         created_at: runtime::state::now(),
         labels,

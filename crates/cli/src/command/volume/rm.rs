@@ -54,7 +54,10 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     }
     for name in names {
         match volumes.remove(&name, |name| container::volumes::users(&containers, name)) {
-            Ok(()) => output::print(&format!("{name}\n"))?,
+            Ok(()) => {
+                global.note.object("volume", name.as_str(), name.as_str(), &["destroy"]);
+                output::print(&format!("{name}\n"))?;
+            }
             Err(container::Error::Volume(error)) if flags.force && error.is_missing() => {}
             // As docker: the others are removed all the same.
             Err(error) => {
