@@ -41,6 +41,7 @@ mod run;
 pub mod spec;
 mod start;
 mod state;
+mod stats;
 mod stop;
 pub mod top;
 pub mod value;
@@ -77,6 +78,7 @@ pub use record::{
 pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
 pub use start::{reopen, restart, start, start_again};
 pub use state::{State, Status as LifeStatus, Summary};
+pub use stats::Sample;
 pub use stop::{Stop, kill, pause, send, stop, unpause};
 pub use wait::{Waiting, wait};
 pub use weakening::{Weakening, WeakeningKind};

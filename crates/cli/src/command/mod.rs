@@ -28,6 +28,7 @@ mod rm;
 mod rmi;
 pub(crate) mod run;
 mod start;
+mod stats;
 mod stop;
 mod tag;
 mod top;
@@ -61,6 +62,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "create", about: "Make a container and leave it for a later start", run: run::create },
     Command { name: "exec", about: "Run a program in a container that runs", run: exec::run },
     Command { name: "top", about: "List the processes of a container", run: top::run },
+    Command { name: "stats", about: "Show what containers use", run: stats::run },
     Command { name: "start", about: "Start containers that are created or ended", run: start::run },
     Command { name: "stop", about: "Stop containers", run: stop::run },
     Command { name: "kill", about: "Send a signal to containers", run: kill::run },
