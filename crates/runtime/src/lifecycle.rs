@@ -221,6 +221,12 @@ impl<'a> Container<'a> {
         Ok(warnings.iter().map(ToString::to_string).collect())
     }
 
+    /// Writes limits down as the container's own, whatever is in force.
+    pub fn keep_resources(&mut self, resources: Resources) -> Result<()> {
+        self.saved.spec.linux.get_or_insert_default().resources = Some(resources);
+        self.saved.write(&self.directory)
+    }
+
     /// The processes of the container, as the host sees them.
     pub fn pids(&self) -> Result<Vec<i32>> {
         Ok(self.cgroup("list the processes of")?.pids()?)

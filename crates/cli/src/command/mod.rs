@@ -33,6 +33,7 @@ mod stop;
 mod tag;
 mod top;
 mod unpause;
+mod update;
 mod version;
 mod volume;
 mod wait;
@@ -62,6 +63,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "create", about: "Make a container and leave it for a later start", run: run::create },
     Command { name: "exec", about: "Run a program in a container that runs", run: exec::run },
     Command { name: "top", about: "List the processes of a container", run: top::run },
+    Command { name: "update", about: "Change limits and restart policies of containers", run: update::run },
     Command { name: "stats", about: "Show what containers use", run: stats::run },
     Command { name: "start", about: "Start containers that are created or ended", run: start::run },
     Command { name: "stop", about: "Stop containers", run: stop::run },

@@ -7,7 +7,7 @@
 mod ids;
 pub(crate) mod mounts;
 mod process;
-mod resources;
+pub(crate) mod resources;
 mod seccomp;
 mod security;
 

@@ -6,7 +6,7 @@ use oci::runtime::{
 
 use crate::error::{Error, Result};
 use crate::host::{DeviceNode, Host};
-use crate::options::Options;
+use crate::options::{LimitOptions, Options};
 use crate::spec::mounts;
 use crate::value::device::BlockValue;
 use crate::value::rlimit::UNLIMITED;
@@ -25,6 +25,26 @@ const CPU_PERIOD: u64 = 100_000;
 /// The limits that flags ask for.
 pub(crate) fn resources(options: &Options, host: &Host) -> Result<Resources> {
     let limits = &options.limits;
+    let mut resources = plain(limits)?;
+    let block_io = BlockIo {
+        weight: limits.blkio_weight,
+        weight_device: limits
+            .blkio_weight_device
+            .iter()
+            .map(|value| weight(value, host))
+            .collect::<Result<_>>()?,
+        throttle_read_bps_device: throttles(&limits.device_read_bps, host)?,
+        throttle_write_bps_device: throttles(&limits.device_write_bps, host)?,
+        throttle_read_iops_device: throttles(&limits.device_read_iops, host)?,
+        throttle_write_iops_device: throttles(&limits.device_write_iops, host)?,
+        ..BlockIo::default()
+    };
+    resources.block_io = (block_io != BlockIo::default()).then_some(block_io);
+    Ok(resources)
+}
+
+/// Those that name no device.
+pub(crate) fn plain(limits: &LimitOptions) -> Result<Resources> {
     if limits.cpus.is_some() && (limits.cpu_quota.is_some() || limits.cpu_period.is_some()) {
         return Err(Error::Conflict {
             first: "--cpus".into(),
@@ -72,25 +92,13 @@ pub(crate) fn resources(options: &Options, host: &Host) -> Result<Resources> {
         mems: limits.cpuset_mems.clone(),
         ..Cpu::default()
     };
-    let block_io = BlockIo {
-        weight: limits.blkio_weight,
-        weight_device: limits
-            .blkio_weight_device
-            .iter()
-            .map(|value| weight(value, host))
-            .collect::<Result<_>>()?,
-        throttle_read_bps_device: throttles(&limits.device_read_bps, host)?,
-        throttle_write_bps_device: throttles(&limits.device_write_bps, host)?,
-        throttle_read_iops_device: throttles(&limits.device_read_iops, host)?,
-        throttle_write_iops_device: throttles(&limits.device_write_iops, host)?,
-        ..BlockIo::default()
-    };
+    let block_io = limits.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() });
     let some = |is_default: bool| !is_default;
     Ok(Resources {
         memory: some(memory == Memory::default()).then_some(memory),
         cpu: some(cpu == Cpu::default()).then_some(cpu),
         pids: limits.pids.map(|limit| Pids { limit: Some(if limit <= 0 { -1 } else { limit }) }),
-        block_io: some(block_io == BlockIo::default()).then_some(block_io),
+        block_io,
         ..Resources::default()
     })
 }

@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 
+use super::limits::LimitFlags;
+
 /// Run a program in a new container
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -286,45 +288,11 @@ pub(super) struct Flags {
     /// Give a device
     #[arg(long, value_name = "HOST[:CONTAINER][:rwm]", help_heading = "Storage")]
     pub(super) device: Vec<String>,
-    /// Memory
-    #[arg(short = 'm', long, value_name = "SIZE", help_heading = "Limits")]
-    pub(super) memory: Option<String>,
-    /// Memory kept under pressure
-    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
-    pub(super) memory_reservation: Option<String>,
-    /// Memory and swap, or -1
-    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, help_heading = "Limits")]
-    pub(super) memory_swap: Option<String>,
-    /// How readily to swap
-    #[arg(long, value_name = "0-100", help_heading = "Limits")]
-    pub(super) memory_swappiness: Option<String>,
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
     /// Wait instead of being killed (cgroup v1)
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Limits")]
     pub(super) oom_kill_disable: bool,
-    /// Processors
-    #[arg(long, value_name = "NUMBER", help_heading = "Limits")]
-    pub(super) cpus: Option<String>,
-    /// Relative share of processor time
-    #[arg(short = 'c', long, value_name = "NUMBER", help_heading = "Limits")]
-    pub(super) cpu_shares: Option<String>,
-    /// Length of a period
-    #[arg(long, value_name = "MICROSECONDS", help_heading = "Limits")]
-    pub(super) cpu_period: Option<String>,
-    /// Processor time in a period
-    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true, help_heading = "Limits")]
-    pub(super) cpu_quota: Option<String>,
-    /// Processors to run on
-    #[arg(long, value_name = "LIST", help_heading = "Limits")]
-    pub(super) cpuset_cpus: Option<String>,
-    /// Memory nodes to use
-    #[arg(long, value_name = "LIST", help_heading = "Limits")]
-    pub(super) cpuset_mems: Option<String>,
-    /// Processes and threads, -1 for no limit
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, help_heading = "Limits")]
-    pub(super) pids_limit: Option<String>,
-    /// Relative share of block I/O
-    #[arg(long, value_name = "10-1000", help_heading = "Limits")]
-    pub(super) blkio_weight: Option<String>,
     /// The same for one device
     #[arg(long, value_name = "DEVICE:WEIGHT", help_heading = "Limits")]
     pub(super) blkio_weight_device: Vec<String>,

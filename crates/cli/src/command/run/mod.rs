@@ -2,6 +2,7 @@
 
 mod flags;
 mod later;
+pub(crate) mod limits;
 mod options;
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use container::value::ids::UserNamespace;
 use container::{Attach, Connection, Error, IdSource, Options, Preview, Ready, Site};
 
 use self::flags::Flags;
-pub(crate) use self::options::failure;
+pub(crate) use self::options::{failure, restart_policy};
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;

@@ -77,20 +77,22 @@ fn health(flags: &Flags) -> Result<HealthOptions, Failure> {
     container::value::health::parse(&flags).map_err(failure)
 }
 
-/// `--restart`: its name and `on-failure`'s number.
+/// `--restart` of a container that stays.
 fn restart(flags: &Flags) -> Result<container::RestartPolicy, Failure> {
     let Some(text) = flags.restart.as_deref() else { return Ok(container::RestartPolicy::default()) };
+    let policy = restart_policy(text)?;
+    if flags.rm && policy.name != monitor::restart::Policy::No.name() {
+        return Err(failure(container::restart_of_removed()));
+    }
+    Ok(policy)
+}
+
+/// `--restart`: its name and `on-failure`'s number.
+pub(crate) fn restart_policy(text: &str) -> Result<container::RestartPolicy, Failure> {
     let policy: monitor::restart::Policy = text.parse().map_err(|_| {
         let expected = "use no, on-failure[:TIMES], always or unless-stopped";
         failure(value("--restart", text, expected))
     })?;
-    if flags.rm && policy != monitor::restart::Policy::No {
-        return Err(failure(Error::Conflict {
-            first: "--restart".to_owned(),
-            second: "--rm".to_owned(),
-            reason: "what is removed at its end cannot be started again",
-        }));
-    }
     Ok(container::RestartPolicy { name: policy.name().to_owned(), maximum_retry_count: policy.maximum() })
 }
 
@@ -325,33 +327,8 @@ fn paths(flag: &'static str, text: &str) -> container::Result<Vec<String>> {
 
 fn limits(flags: &Flags, options: &mut Options) -> container::Result<()> {
     let limits = &mut options.limits;
-    let bytes =
-        |flag, text: &Option<String>| text.as_deref().map(|text| size::parse_size(flag, text)).transpose();
-    limits.memory = bytes("--memory", &flags.memory)?.filter(|limit| *limit > 0);
-    limits.memory_reservation =
-        bytes("--memory-reservation", &flags.memory_reservation)?.filter(|limit| *limit > 0);
-    limits.memory_swap = flags
-        .memory_swap
-        .as_deref()
-        .map(|text| size::parse_size_or_unlimited("--memory-swap", text))
-        .transpose()?
-        .filter(|limit| *limit != 0);
-    limits.memory_swappiness = bounded("--memory-swappiness", flags.memory_swappiness.as_deref(), 0, 100)?;
+    flags.limits.parse(limits)?;
     limits.oom_kill_disable = flags.oom_kill_disable;
-    limits.cpus = flags.cpus.as_deref().map(size::parse_cpus).transpose()?;
-    limits.cpu_shares =
-        bounded("--cpu-shares", flags.cpu_shares.as_deref(), 0, 262_144)?.filter(|shares| *shares > 0);
-    limits.cpu_period =
-        bounded("--cpu-period", flags.cpu_period.as_deref(), 0, 1_000_000)?.filter(|period| *period > 0);
-    limits.cpu_quota =
-        flags.cpu_quota.as_deref().map(|text| size::parse_number("--cpu-quota", text)).transpose()?;
-    limits.cpuset_cpus = list("--cpuset-cpus", flags.cpuset_cpus.as_deref())?;
-    limits.cpuset_mems = list("--cpuset-mems", flags.cpuset_mems.as_deref())?;
-    limits.pids =
-        flags.pids_limit.as_deref().map(|text| size::parse_number("--pids-limit", text)).transpose()?;
-    limits.blkio_weight = bounded("--blkio-weight", flags.blkio_weight.as_deref(), 0, 1000)?
-        .filter(|weight| *weight > 0)
-        .map(|weight| u16::try_from(weight).unwrap_or(1000).max(10));
     let rates = |flag, texts: &[String]| {
         texts.iter().map(|text| device::parse_bytes(flag, text)).collect::<Result<Vec<_>, _>>()
     };
@@ -369,18 +346,6 @@ fn limits(flags: &Flags, options: &mut Options) -> container::Result<()> {
     limits.device_write_iops = counts("--device-write-iops", &flags.device_write_iops)?;
     limits.cgroup_parent = flags.cgroup_parent.as_deref().map(cgroup_parent).transpose()?;
     Ok(())
-}
-
-fn bounded(flag: &'static str, text: Option<&str>, low: u64, high: u64) -> container::Result<Option<u64>> {
-    let Some(text) = text else { return Ok(None) };
-    match size::parse_number::<u64>(flag, text)? {
-        number if (low..=high).contains(&number) => Ok(Some(number)),
-        _ => Err(Error::Value { flag, value: text.to_owned(), reason: format!("use {low} to {high}") }),
-    }
-}
-
-fn list(flag: &'static str, text: Option<&str>) -> container::Result<Option<String>> {
-    text.filter(|text| !text.is_empty()).map(|text| size::parse_list(flag, text)).transpose()
 }
 
 /// A path below the control groups' mount point, or a systemd slice.
