@@ -12,6 +12,7 @@ mod error;
 
 mod adopt;
 mod attach;
+mod boot;
 mod capability;
 mod changes;
 mod containers;
@@ -54,6 +55,7 @@ mod weakening;
 
 pub use archive::{Change, ChangeKind};
 pub use attach::{Attach, Attached, Connection, attach};
+pub use boot::due;
 pub use capability::{Word as CapabilityWord, parse as parse_capability};
 pub use changes::{changes, commit, image_changes};
 pub use containers::{Containers, Reserved};

@@ -4,6 +4,7 @@
 //! (the words after the command; the exit code) and a row in [`COMMANDS`] or [`IMAGE_COMMANDS`].
 
 pub(crate) mod attach;
+mod boot;
 mod commit;
 mod cp;
 mod diff;
@@ -11,6 +12,7 @@ mod doctor;
 mod events;
 mod exec;
 mod export;
+mod generate;
 mod healthcheck;
 mod image;
 mod image_inspect;
@@ -84,6 +86,7 @@ const COMMANDS: &[Command] = &[
         about: "Write a container's root file system as a tar archive",
         run: export::run,
     },
+    Command { name: "generate", about: "Print what starts containers after a reboot", run: generate::run },
     Command { name: "images", about: "List images", run: images::run },
     Command {
         name: "import",
@@ -101,6 +104,7 @@ const COMMANDS: &[Command] = &[
         run: events::run,
     },
     Command { name: "journal", about: "Show who did what, and check the record of it", run: journal::run },
+    Command { name: "system", about: "Commands on the whole of brig", run: boot::system },
     Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
     Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
     Command { name: "volume", about: "Commands on volumes", run: volume::run },
