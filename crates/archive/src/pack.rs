@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -201,20 +201,29 @@ impl<W: Write> Pack<W> {
         self.writer.end_data()
     }
 
+    /// Puts in a file that is in no tree, with mode 0644, the ids of root and no time; so many bytes are read of `content`,
+    /// and zeros stand for what it lacks.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Write`], [`Error::Limit`].
+    pub fn member(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<()> {
+        self.writer.entry(&Entry { mode: 0o644, data: size, ..plain_entry(path) })?;
+        self.bytes += size;
+        let mut content = content.take(size);
+        while self.writer.left() > 0 {
+            match content.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(count) => self.writer.data(&self.buffer[..count])?,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Read(error)),
+            }
+        }
+        self.writer.end_data()
+    }
+
     /// Puts in an empty file, such as a whiteout, with the ids of root.
     pub(crate) fn mark(&mut self, path: &[u8]) -> Result<()> {
-        let entry = Entry {
-            path: path.to_vec(),
-            kind: Kind::File,
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            mtime: (0, 0),
-            xattrs: Vec::new(),
-            data: 0,
-            sparse: None,
-        };
-        self.put(&entry)
+        self.put(&plain_entry(path))
     }
 
     /// Writes the end of the archive.
@@ -285,6 +294,20 @@ pub(crate) fn open_below(parent: BorrowedFd<'_>, name: &[u8], mounts: Mounts) ->
 
 pub(crate) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+}
+
+fn plain_entry(path: &[u8]) -> Entry {
+    Entry {
+        path: path.to_vec(),
+        kind: Kind::File,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: (0, 0),
+        xattrs: Vec::new(),
+        data: 0,
+        sparse: None,
+    }
 }
 
 fn directory_entry(stat: &Stat, path: &[u8]) -> Entry {

@@ -93,6 +93,7 @@ fn into_oci(mut layer: Descriptor) -> Descriptor {
     let kind = match layer.media_type.as_str() {
         "application/vnd.docker.image.rootfs.diff.tar" => media::LAYER,
         "application/vnd.docker.image.rootfs.diff.tar.gzip" => media::LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => media::LAYER_ZSTD,
         _ => return layer,
     };
     kind.clone_into(&mut layer.media_type);

@@ -150,6 +150,12 @@ pub enum Error {
         /// The image's short id.
         image: String,
     },
+    /// Several images, or none, for a format that holds one.
+    #[error("{images} images do not fit into a format that holds one")]
+    NotOne {
+        /// How many there are.
+        images: usize,
+    },
     /// A `--change` that is not understood.
     #[error("change `{change}`: {reason}")]
     Change {

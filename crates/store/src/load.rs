@@ -97,7 +97,9 @@ impl Store {
         source: &Source,
         options: &LoadOptions,
     ) -> Result<Vec<Loaded>> {
-        let images = if source.read("oci-layout", 4096)?.is_some() {
+        let images = if is_directory_of_skopeo(source)? {
+            load_directory(&mut ingest, source)?
+        } else if source.read("oci-layout", 4096)?.is_some() {
             load_layout(&mut ingest, source, options)?
         } else if let Some(bytes) = source.read("manifest.json", MAX_MANIFEST as u64)? {
             load_docker_archive(&mut ingest, source, &bytes)?
@@ -240,6 +242,23 @@ impl Search<'_> {
     }
 }
 
+/// The `dir:` layout of skopeo and podman says so in a file.
+fn is_directory_of_skopeo(source: &Source) -> Result<bool> {
+    let version = source.read("version", 4096)?;
+    Ok(version.is_some_and(|version| version.starts_with(b"Directory Transport Version: 1.")))
+}
+
+/// One image without a name: its manifest, and blobs by their bare digits.
+fn load_directory(ingest: &mut Ingest<'_>, source: &Source) -> Result<Images> {
+    let bytes = source.read("manifest.json", MAX_MANIFEST as u64)?;
+    let bytes = bytes.ok_or_else(|| Error::Missing { what: "file", name: "manifest.json".to_owned() })?;
+    let manifest = types::parse_manifest(&bytes, None)?;
+    let kind = manifest.media_type.clone().unwrap_or_else(|| media::MANIFEST.to_owned());
+    let descriptor = Descriptor::new(&kind, Digest::of(&bytes), bytes.len() as u64);
+    let image = stage(ingest, source, Digest::hex, descriptor, manifest, &bytes)?;
+    Ok(vec![(image, Vec::new())])
+}
+
 fn stage_from_layout(
     ingest: &mut Ingest<'_>,
     source: &Source,
@@ -247,7 +266,19 @@ fn stage_from_layout(
     manifest: Manifest,
     bytes: &[u8],
 ) -> Result<Image> {
-    let config = read_blob(source, "image configuration", &manifest.config, MAX_CONFIGURATION)?;
+    stage(ingest, source, blob::path, descriptor, manifest, bytes)
+}
+
+/// Stages an image whose blobs lie where `place` says.
+fn stage(
+    ingest: &mut Ingest<'_>,
+    source: &Source,
+    place: fn(&Digest) -> String,
+    descriptor: Descriptor,
+    manifest: Manifest,
+    bytes: &[u8],
+) -> Result<Image> {
+    let config = read_blob_at(source, place, "image configuration", &manifest.config, MAX_CONFIGURATION)?;
     let configuration = types::parse_configuration(&config)?;
     ingest.bytes_as(manifest.config.digest, &config)?;
     ingest.bytes_as(descriptor.digest, bytes)?;
@@ -259,7 +290,7 @@ fn stage_from_layout(
         }
         if !ingest.has_blob(&layer.digest)? {
             let mut content = source
-                .open(&blob::path(&layer.digest))?
+                .open(&place(&layer.digest))?
                 .ok_or_else(|| Error::Missing { what: "layer", name: layer.digest.to_string() })?;
             ingest.blob("layer", &mut content, Some(layer))?;
         }
@@ -359,11 +390,21 @@ fn bad_name(name: &str, error: &oci::ReferenceError) -> Error {
 }
 
 fn read_blob(source: &Source, what: &'static str, descriptor: &Descriptor, limit: usize) -> Result<Vec<u8>> {
+    read_blob_at(source, blob::path, what, descriptor, limit)
+}
+
+fn read_blob_at(
+    source: &Source,
+    place: fn(&Digest) -> String,
+    what: &'static str,
+    descriptor: &Descriptor,
+    limit: usize,
+) -> Result<Vec<u8>> {
     if descriptor.size > limit as u64 {
         return Err(Error::Limit { what, limit: limit as u64 });
     }
     let bytes = source
-        .read(&blob::path(&descriptor.digest), limit as u64)?
+        .read(&place(&descriptor.digest), limit as u64)?
         .ok_or_else(|| Error::Missing { what, name: descriptor.digest.to_string() })?;
     blob::check(what, descriptor, &bytes)?;
     Ok(bytes)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::command::{Command, dispatch, image_inspect, images, import, listing, load, rmi, tag};
+use crate::command::{Command, dispatch, image_inspect, images, import, listing, load, rmi, save, tag};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::output;
@@ -19,6 +19,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "list", about: "List images", run: images::run },
     Command { name: "rm", about: "Remove images", run: rmi::run },
     Command { name: "remove", about: "Remove images", run: rmi::run },
+    Command { name: "save", about: "Write images to an archive or a directory", run: save::run },
     Command { name: "tag", about: "Give an image another name", run: tag::run },
 ];
 

@@ -29,6 +29,7 @@ mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
+mod save;
 mod start;
 mod stats;
 mod stop;
@@ -96,6 +97,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "load", about: "Load images from an archive or an OCI layout directory", run: load::run },
     Command { name: "rm", about: "Remove containers", run: rm::run },
     Command { name: "rmi", about: "Remove images", run: rmi::run },
+    Command { name: "save", about: "Write images to an archive or a directory", run: save::run },
     Command { name: "tag", about: "Give an image another name", run: tag::run },
     Command { name: "image", about: "Commands on images", run: image::run },
     Command {
