@@ -100,6 +100,9 @@ pub enum Error {
         /// Why.
         source: rustix::io::Errno,
     },
+    /// A secret could not be used.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// A volume could not be used.
     #[error(transparent)]
     Volume(#[from] volume::Error),
@@ -273,6 +276,7 @@ impl Error {
                 source.downcast_ref::<Self>().and_then(Self::hint)
             }
             Self::Runtime(error) => error.hint(),
+            Self::Secret(error) => error.hint().map(str::to_owned),
             Self::Volume(error) => error.hint().map(str::to_owned),
             Self::Start { hint, .. } => hint.clone(),
             Self::NotRunning { id } => Some(format!("`brig start {id}` starts it")),

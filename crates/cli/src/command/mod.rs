@@ -30,6 +30,7 @@ mod rm;
 mod rmi;
 pub(crate) mod run;
 mod save;
+mod secret;
 mod start;
 mod stats;
 mod stop;
@@ -109,6 +110,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "system", about: "Commands on the whole of brig", run: boot::system },
     Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
     Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
+    Command { name: "secret", about: "Commands on secrets", run: secret::run },
     Command { name: "volume", about: "Commands on volumes", run: volume::run },
     Command { name: "version", about: "Print the version", run: version::run },
 ];

@@ -46,6 +46,8 @@ pub struct Facts {
     pub relayed: bool,
     /// Keep a reaping pid 1 of ours in front of the payload.
     pub init: bool,
+    /// Secrets that are handed over, without what they hold.
+    pub secrets: Vec<step::SecretFile>,
     /// Absolute path of the bundle: what relative sources count from.
     pub bundle: String,
 }
@@ -94,6 +96,8 @@ pub enum Source {
         /// Id map, where one is asked for: `None` for the map of the container.
         id_map: Option<IdMap>,
     },
+    /// A directory of the host for an overlay.
+    Directory(String),
     /// A device node of the host.
     Device {
         /// Absolute path.
@@ -164,6 +168,7 @@ impl std::fmt::Display for Plan {
             match source {
                 Source::Root(path) => writeln!(formatter, "open {index}: root {path}")?,
                 Source::Bind { path, .. } => writeln!(formatter, "open {index}: {path}")?,
+                Source::Directory(path) => writeln!(formatter, "open {index}: {path}")?,
                 Source::Device { path, number, .. } => {
                     writeln!(formatter, "open {index}: device {path} {}:{}", number.0, number.1)?;
                 }

@@ -1,6 +1,6 @@
 //! Mounts of the spec to mount steps.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use oci::runtime::{Mount, NamespaceKind, Spec};
 use sys::mount::{Attributes, attribute};
@@ -51,6 +51,11 @@ pub(crate) fn label(spec: &Spec, facts: &Facts) -> Result<Option<Parameter>, Ref
     }
 }
 
+/// Parameters of the file system of secrets.
+pub(super) fn secret_parameters() -> Result<Vec<Parameter>, Refusal> {
+    Ok(vec![parameter("mode", Some("755"), "/run/secrets")?])
+}
+
 /// Adds the steps of one mount.
 pub(super) fn plan(
     mount: &Mount,
@@ -98,6 +103,16 @@ pub(super) fn plan(
         steps.push(Step::Mount(Box::new(step)));
         return Ok(());
     }
+    if kind == "overlay"
+        && let Some(layers) = Layers::of(&options.parameters)
+    {
+        step.source = layers.plan(options.id_map.is_some(), mount, context, sources)?;
+        if step.propagation.is_empty() {
+            step.propagation.push((MS_PRIVATE, false));
+        }
+        steps.push(Step::Mount(Box::new(step)));
+        return Ok(());
+    }
     if options.id_map.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
         return Err(Refusal::IdMapNeedsBind(mount.destination.clone()));
     }
@@ -120,6 +135,54 @@ pub(super) fn plan(
 }
 
 const MS_PRIVATE: u64 = 1 << 18;
+
+/// An overlay of one directory over another, which is mounted by descriptors. Any other overlay is the kernel's to read.
+struct Layers<'a> {
+    lower: &'a str,
+    upper: &'a str,
+    work: &'a str,
+}
+
+impl<'a> Layers<'a> {
+    fn of(parameters: &'a [Parameter]) -> Option<Self> {
+        let value = |key: &CStr| {
+            let found = parameters.iter().find(|parameter| parameter.key.as_c_str() == key)?;
+            let path = found.value.as_ref()?.to_str().ok()?;
+            (path.starts_with('/') && !path.contains([':', '\\'])).then_some(path)
+        };
+        if parameters.len() != 3 {
+            return None;
+        }
+        Some(Self { lower: value(c"lowerdir")?, upper: value(c"upperdir")?, work: value(c"workdir")? })
+    }
+
+    fn plan(
+        &self,
+        id_mapped: bool,
+        mount: &Mount,
+        context: &Context<'_>,
+        sources: &mut Vec<Source>,
+    ) -> Result<MountSource, Refusal> {
+        if id_mapped && !context.namespaces.owns(NamespaceKind::User) {
+            return Err(Refusal::IdMapWithoutUser(mount.destination.clone()));
+        }
+        let mut next = |source| {
+            sources.push(source);
+            Slot(sources.len() - 1)
+        };
+        let path = self.lower.to_owned();
+        let lower = match id_mapped {
+            true => {
+                let id_map = IdMap { uid: Vec::new(), gid: Vec::new(), recursive: false };
+                next(Source::Bind { path, recursive: false, id_map: Some(id_map) })
+            }
+            false => next(Source::Directory(path)),
+        };
+        let upper = next(Source::Directory(self.upper.to_owned()));
+        let work = next(Source::Directory(self.work.to_owned()));
+        Ok(MountSource::Overlay { lower, upper, work, id_mapped })
+    }
+}
 
 fn guard_proc(destination: &InnerPath, kind: &str, bind: bool) -> Result<(), Refusal> {
     let text = destination.to_text();
