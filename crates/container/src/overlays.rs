@@ -6,12 +6,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::spec::Configured;
 use crate::value::mount::MountKind;
 
 /// Directory of them in a container's directory.
@@ -25,7 +24,7 @@ pub(crate) fn paths(container: &Path, at: usize) -> (String, String) {
 }
 
 /// Makes them, empty; the merged directory shows the attributes of the upper one.
-pub(crate) fn make(container: BorrowedFd<'_>, configured: &Configured, options: &Options) -> Result<()> {
+pub(crate) fn make(container: BorrowedFd<'_>, options: &Options) -> Result<()> {
     let is_overlay = |(_, mount): &(usize, &crate::value::mount::MountRequest)| {
         matches!(mount.kind, MountKind::Overlay { .. })
     };
@@ -35,9 +34,6 @@ pub(crate) fn make(container: BorrowedFd<'_>, configured: &Configured, options: 
     }
     let fail = |source| Error::System { action: "make the overlay of", path: DIRECTORY.into(), source };
     let all = directory(container, DIRECTORY, Mode::RWXU).map_err(fail)?;
-    // The container's root, who mounts it.
-    let owner = configured.maps.as_ref().and_then(|(uids, gids)| Some((uids.to_host(0)?, gids.to_host(0)?)));
-    let owner = owner.filter(|_| rustix::process::geteuid().is_root());
     for (at, mount) in wanted {
         let MountKind::Overlay { source } = &mount.kind else { continue };
         let one = directory(all.as_fd(), &at.to_string(), Mode::RWXU).map_err(fail)?;
@@ -45,10 +41,6 @@ pub(crate) fn make(container: BorrowedFd<'_>, configured: &Configured, options: 
         let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
         for (name, mode) in [("upper", mode), ("work", Mode::RWXU)] {
             let made = directory(one.as_fd(), name, Mode::RWXU).map_err(fail)?;
-            if let Some((uid, gid)) = owner {
-                rustix::fs::fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                    .map_err(fail)?;
-            }
             // Whatever the caller's umask.
             rustix::fs::fchmod(&made, mode).map_err(fail)?;
         }

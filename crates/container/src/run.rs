@@ -519,7 +519,7 @@ pub(crate) fn with_request<T>(
         }
         _ => None,
     };
-    overlays::make(reserved.directory.as_fd(), &configured, options)?;
+    overlays::make(reserved.directory.as_fd(), options)?;
     let request = runtime::Request {
         id: reserved.id.as_str(),
         spec: configured.spec,

@@ -27,6 +27,8 @@ const MAX_PATH_ENTRIES: usize = 128;
 pub(crate) enum LateMount {
     /// A cloned tree.
     Tree { mount: OwnedFd, recursive: bool },
+    /// One directory, under another with `upper` and `work`.
+    Layers { lower: OwnedFd, writable: OwnedFd, id_mapped: bool, label: Option<CString> },
     /// The root: layers and the directory with `upper` and `work`.
     Overlay { lower: Vec<OwnedFd>, upper: Option<OwnedFd>, ephemeral: bool, label: Option<CString> },
 }
@@ -91,6 +93,13 @@ pub(crate) fn prepare(
             Source::Bind { path, recursive, id_map } => {
                 let handle = open_source(path, &given.checked_sources)?;
                 bind(handle, path, *recursive, id_map.as_ref(), &mut late)?
+            }
+            Source::Layers { lower, writable, id_mapped } => {
+                let lower = open_source(lower, &given.checked_sources)?;
+                let writable = open_source(writable, &[])?;
+                let label = given.label.as_ref().and_then(|label| label.value.clone());
+                late.push(LateMount::Layers { lower, writable, id_mapped: *id_mapped, label });
+                Opened::Late { index: late.len() - 1, directory: true }
             }
             Source::Directory(path) => open_layer(path, &given.checked_sources)?,
             Source::Device { path, kind, number } => open_device(path, *kind, *number)?,

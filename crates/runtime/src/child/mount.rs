@@ -174,17 +174,8 @@ impl Child<'_> {
                 let tree = self.clone_source(*slot, *recursive)?;
                 (tree, if directory { Target::Directory } else { Target::File })
             }
-            MountSource::Overlay { lower, upper, work, id_mapped } => {
-                if *id_mapped {
-                    // An overlay of a mount that is attached nowhere needs Linux 6.15.
-                    let tree = self.clone_source(*lower, false)?;
-                    let place = self.destination(&mount.destination, Target::Directory, false)?;
-                    attach(&tree, &place)?;
-                    (self.overlay_over(&tree, *upper, *work)?, Target::Directory)
-                } else {
-                    let lower = self.reopen(*lower)?;
-                    (self.overlay_over(&lower, *upper, *work)?, Target::Directory)
-                }
+            MountSource::Overlay { lower, upper, work } => {
+                (self.overlay_over(*lower, *upper, *work)?, Target::Directory)
             }
             MountSource::Existing => return self.change_existing(mount),
         };

@@ -68,8 +68,8 @@ impl Child<'_> {
     }
 
     /// Mounts a directory that is not to be changed under one that is thrown away with the container.
-    pub(super) fn overlay_over(&self, lower: &OwnedFd, upper: Slot, work: Slot) -> Outcome<OwnedFd> {
-        let (upper, work) = (self.reopen(upper)?, self.reopen(work)?);
+    pub(super) fn overlay_over(&self, lower: Slot, upper: Slot, work: Slot) -> Outcome<OwnedFd> {
+        let (lower, upper, work) = (self.reopen(lower)?, self.reopen(upper)?, self.reopen(work)?);
         let overlay = Overlay {
             lower: std::iter::once(lower.as_fd()),
             upper: Some((upper.as_fd(), work.as_fd())),

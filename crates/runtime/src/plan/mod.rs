@@ -98,6 +98,15 @@ pub enum Source {
     },
     /// A directory of the host for an overlay.
     Directory(String),
+    /// An overlay that the parent mounts, once the container's ids are there to map.
+    Layers {
+        /// The directory that is not changed.
+        lower: String,
+        /// Where `upper` and `work` are.
+        writable: String,
+        /// The lower one is shown by the container's id map.
+        id_mapped: bool,
+    },
     /// A device node of the host.
     Device {
         /// Absolute path.
@@ -168,6 +177,7 @@ impl std::fmt::Display for Plan {
             match source {
                 Source::Root(path) => writeln!(formatter, "open {index}: root {path}")?,
                 Source::Bind { path, .. } => writeln!(formatter, "open {index}: {path}")?,
+                Source::Layers { lower, .. } => writeln!(formatter, "open {index}: {lower}")?,
                 Source::Directory(path) => writeln!(formatter, "open {index}: {path}")?,
                 Source::Device { path, number, .. } => {
                     writeln!(formatter, "open {index}: device {path} {}:{}", number.0, number.1)?;

@@ -7,7 +7,7 @@ use sys::mount::{Attributes, attribute};
 
 use super::option::{Options, Parameter};
 use super::step::{Mount as MountStep, MountSource, Slot, Step};
-use super::{CgroupView, Facts, IdMap, InnerPath, Namespaces, Refusal, Source};
+use super::{CgroupView, Facts, IdMap, InnerPath, Namespaces, Refusal, RootKind, Source};
 
 /// Most mounts a bundle may carry (CVE-2021-43784 was a length that overflowed on far more).
 pub(crate) const MAX_MOUNTS: usize = 4096;
@@ -163,24 +163,30 @@ impl<'a> Layers<'a> {
         context: &Context<'_>,
         sources: &mut Vec<Source>,
     ) -> Result<MountSource, Refusal> {
-        if id_mapped && !context.namespaces.owns(NamespaceKind::User) {
-            return Err(Refusal::IdMapWithoutUser(mount.destination.clone()));
-        }
         let mut next = |source| {
             sources.push(source);
             Slot(sources.len() - 1)
         };
-        let path = self.lower.to_owned();
-        let lower = match id_mapped {
-            true => {
-                let id_map = IdMap { uid: Vec::new(), gid: Vec::new(), recursive: false };
-                next(Source::Bind { path, recursive: false, id_map: Some(id_map) })
-            }
-            false => next(Source::Directory(path)),
-        };
-        let upper = next(Source::Directory(self.upper.to_owned()));
-        let work = next(Source::Directory(self.work.to_owned()));
-        Ok(MountSource::Overlay { lower, upper, work, id_mapped })
+        let writable =
+            self.upper.strip_suffix("/upper").filter(|parent| self.work == format!("{parent}/work"));
+        // The container's root may not reach directories of the host's.
+        if matches!(context.facts.root, RootKind::Overlay { late: true, .. })
+            && let Some(writable) = writable
+        {
+            let (lower, writable) = (self.lower.to_owned(), writable.to_owned());
+            return Ok(MountSource::Tree {
+                slot: next(Source::Layers { lower, writable, id_mapped }),
+                recursive: false,
+            });
+        }
+        if id_mapped {
+            return Err(Refusal::IdMapNeedsBind(mount.destination.clone()));
+        }
+        Ok(MountSource::Overlay {
+            lower: next(Source::Directory(self.lower.to_owned())),
+            upper: next(Source::Directory(self.upper.to_owned())),
+            work: next(Source::Directory(self.work.to_owned())),
+        })
     }
 }
 

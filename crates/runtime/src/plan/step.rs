@@ -196,8 +196,6 @@ pub enum MountSource {
         upper: Slot,
         /// Beside it, for the kernel.
         work: Slot,
-        /// The lower one is shown by the container's id map, and mounted below the overlay first.
-        id_mapped: bool,
     },
     /// The container's private procfs, made earlier for its own writes.
     Proc {
@@ -411,13 +409,8 @@ impl fmt::Display for Mount {
                 let how = if *recursive { "rbind" } else { "bind" };
                 write!(formatter, "{how} source {} at {}", slot.0, self.destination)?;
             }
-            MountSource::Overlay { lower, upper, id_mapped, .. } => {
-                let ids = if *id_mapped { ", mapped ids" } else { "" };
-                write!(
-                    formatter,
-                    "overlay source {} with {} at {}{ids}",
-                    lower.0, upper.0, self.destination
-                )?;
+            MountSource::Overlay { lower, upper, .. } => {
+                write!(formatter, "overlay source {} with {} at {}", lower.0, upper.0, self.destination)?;
             }
             MountSource::Existing => write!(formatter, "remount {}", self.destination)?,
         }
