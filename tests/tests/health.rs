@@ -29,11 +29,11 @@ story!(checks_come_by_themselves, [root, user, bare], |brig| {
         &volume,
     ];
     let id = brig.detached(&flags, "sleep 1000");
-    eventually("it is unhealthy", || health(brig, &id)["Status"] == "unhealthy");
+    assert_eq!(brig.ok(&["wait", "--condition", "unhealthy", &id]), "-1\n");
     let outcome = brig.run(&["healthcheck", "run", &id]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (1, "unhealthy\n"));
     std::fs::write(shared.join("works"), "").unwrap();
-    eventually("it is healthy", || health(brig, &id)["Status"] == "healthy");
+    assert_eq!(brig.ok(&["wait", "--condition=healthy", &id]), "-1\n");
     brig.ok(&["healthcheck", "run", &id]);
     let health = health(brig, &id);
     assert_eq!(health["FailingStreak"], 0);
@@ -101,4 +101,7 @@ story!(a_check_is_bounded, [root, user], |brig| {
     brig.ok(&["stop", "-t", "0", &id]);
     let outcome = brig.run(&["healthcheck", "run", &id]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
+    // It will not be healthy any more; but it is ended.
+    assert_eq!(brig.run(&["wait", "--condition=healthy", &id]).code, 1);
+    assert_eq!(brig.ok(&["wait", "--condition=running", "--condition=exited", &id]), "137\n");
 });

@@ -9,7 +9,8 @@ use tests::{Brig, eventually, story};
 /// The files of a container's log.
 fn files(brig: &Brig, id: &str) -> Vec<std::path::PathBuf> {
     let directory = brig.store().join("containers").join(id).join("log");
-    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.file_name().unwrap() != "lost").collect()
 }
 
 /// Numbers from 1 on, each on a line of its own; what is not so is said.
@@ -127,4 +128,36 @@ story!(killed_monitors_lose_no_line, [root, user], |brig| {
     assert_counts(&brig.ok(&["logs", &id]), LINES);
     // It was the same container all the time.
     assert!(brig.kept(&id, "life.json").contains(r#""restartCount":0"#));
+});
+
+story!(a_terminals_output_is_kept, [root, user], |brig| {
+    brig.import_busybox();
+    let id = brig.detached(&["-t"], "echo one; echo two >&2");
+    brig.ok(&["wait", &id]);
+    assert_eq!(brig.ok(&["logs", &id]), "one\r\ntwo\r\n");
+});
+
+// Docker drops what does not fit and tells nobody; a container that waited for ever would be worse.
+story!(a_full_disk_is_told, [root], |brig| {
+    brig.import_busybox();
+    let script = "seq 100000; echo done > /done; exit 7";
+    let id = brig.ok(&["create", "--name", "full", "busybox", "sh", "-c", script]);
+    let log = brig.store().join("containers").join(id.trim()).join("log");
+    let program = brig.program().display();
+    let flags =
+        format!("--root {} --runroot {}", brig.store().display(), brig.directory().join("run").display());
+    let (log, brigs) = (log.display(), format!("{program} {flags}"));
+    let script = format!(
+        "mkdir -p {log}; mount -t tmpfs -o size=64k none {log}; {brigs} start full && {brigs} wait full && {brigs} logs full"
+    );
+    let outcome =
+        testkit::run(Command::new("unshare").args(["--mount", "--propagation=private", "sh", "-c", &script]));
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    // It was not held, it ended as it wanted to, and the gap is told with its size.
+    assert!(outcome.stdout.starts_with("full\n7\n1\n2\n"), "{outcome:?}");
+    let warning = outcome.stderr.lines().find(|line| line.contains("are in no log")).unwrap();
+    let lost: usize = warning.trim_start_matches("warning: ").split(' ').next().unwrap().parse().unwrap();
+    let kept = outcome.stdout.lines().count() - 2;
+    assert_eq!(lost + kept, 100_000, "{warning}");
+    assert!(warning.contains("No space left on device"), "{warning}");
 });

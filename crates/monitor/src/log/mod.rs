@@ -90,7 +90,8 @@ pub struct Log {
     inboxes: [Option<Inbox>; 2],
     record: Option<OwnedFd>,
     lost: Lost,
-    lost_written: Lost,
+    /// What the file beside the log says; none while there is no such file.
+    lost_written: Option<Lost>,
     used_before: [u64; 2],
     /// Nothing came before: inboxes are made by the first output.
     is_new: bool,
@@ -119,7 +120,8 @@ impl Log {
             }
         };
         let is_new = position.is_none();
-        let position = position.unwrap_or_default();
+        let lost = read_lost(directory.as_fd());
+        let position = position.unwrap_or(Position { lost: lost.unwrap_or_default(), ..Position::default() });
         Ok(Self {
             is_new,
             receiver: Receiver::new(settings.forward.clone()),
@@ -130,7 +132,7 @@ impl Log {
             inboxes: [None, None],
             record: None,
             lost: position.lost,
-            lost_written: Lost::default(),
+            lost_written: lost,
             used_before: position.used,
             lines: Vec::new(),
             in_lines: (0, 0),
@@ -232,7 +234,7 @@ impl Log {
         self.lines = Vec::new();
     }
 
-    /// Output that is in no log, since the container's start.
+    /// Output that is in no log.
     #[must_use]
     pub fn lost(&self) -> Lost {
         self.lost
@@ -292,6 +294,8 @@ impl Log {
         if self.record.is_none() {
             // Before the first message: who comes after a kill must know that it was not in the file.
             self.write_position();
+            // Where a full disk has no room for a new file, it has for other bytes of an old one.
+            self.write_lost();
         }
         let time = Moment::now();
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -404,9 +408,7 @@ impl Log {
         if again {
             self.write_position();
         }
-        if self.lost != self.lost_written {
-            self.write_lost();
-        }
+        self.write_lost();
     }
 
     fn write_position(&mut self) {
@@ -434,14 +436,17 @@ impl Log {
         }
     }
 
-    /// Tells readers beside the log what is not in it; on a full disk the next call tries again.
+    /// Tells readers beside the log what is not in it; after a failure the next call tries again.
     fn write_lost(&mut self) {
+        if self.lost_written == Some(self.lost) {
+            return;
+        }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let text = self.lost.to_text();
         let written = rustix::fs::openat(&self.directory, LOST, flags, Mode::from_raw_mode(0o600))
             .and_then(|file| rustix::io::pwrite(&file, text.as_bytes(), 0));
         if written.is_ok() {
-            self.lost_written = self.lost;
+            self.lost_written = Some(self.lost);
         }
     }
 }
@@ -465,12 +470,13 @@ pub fn lost(run: Option<BorrowedFd<'_>>, directory: BorrowedFd<'_>) -> Lost {
     if let Some(Ok(Some(position))) = run.map(read_position) {
         return position.lost;
     }
+    read_lost(directory).unwrap_or_default()
+}
+
+fn read_lost(directory: BorrowedFd<'_>) -> Option<Lost> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let text = rustix::fs::openat(directory, LOST, flags, Mode::empty())
-        .ok()
-        .and_then(|file| files::read_all(&file, 4096).ok())
-        .unwrap_or_default();
-    Lost::parse(&String::from_utf8_lossy(&text)).unwrap_or_default()
+    let file = rustix::fs::openat(directory, LOST, flags, Mode::empty()).ok()?;
+    Lost::parse(std::str::from_utf8(&files::read_all(&file, 4096).ok()?).ok()?)
 }
 
 fn read_position(run: BorrowedFd<'_>) -> Result<Option<Position>, Errno> {
