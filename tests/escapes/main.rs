@@ -8,6 +8,7 @@
 
 mod archives;
 mod bundles;
+mod copies;
 mod doors;
 mod engines;
 mod files_of_images;
@@ -69,6 +70,8 @@ mod r19;
 mod r20;
 mod r21;
 mod r22;
+mod r23;
+mod r24;
 mod r25;
 mod r26;
 mod r27;

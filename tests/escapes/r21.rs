@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tests::attack;
 use tests::escape::{Kind, Row, Target};
+use tests::running::Running;
 use tests::shape;
 use tests::{Brig, control, held};
 
@@ -69,7 +70,7 @@ held!(nothing_is_loaded, [root, user] needs [c_compiler()], |brig| {
 
 held!(no_library_is_opened, [root] needs [c_compiler(), program("strace")], |brig| {
     image(brig);
-    let command = brig.command(&["run", "--rm", "-u", "user", "poisoned", "true"]);
+    let command = brig.command(&["run", "--rm", "--network", "none", "-u", "user", "poisoned", "true"]);
     let (outcome, trace) = shape::trace(&command, brig.program(), brig.directory());
     outcome.success();
     assert!(trace.calls().len() > 50, "the trace shows nothing");
@@ -78,6 +79,30 @@ held!(no_library_is_opened, [root] needs [c_compiler(), program("strace")], |bri
     assert_eq!(libraries, Vec::<String>::new());
     let programs: Vec<_> = trace.executions().iter().map(|name| name.replace("(deleted)", "")).collect();
     assert_eq!(programs, ["/memfd:brig-exec", "/bin/true"]);
+});
+
+held!(a_copy_loads_nothing, [root] needs [c_compiler(), program("strace")], |brig| {
+    image(brig);
+    let running = Running::of(brig, "poisoned", &[], "poisoned", "");
+    let out = brig.directory().join("out");
+    for arguments in [
+        &["cp", "poisoned:/etc/passwd", out.to_str().unwrap()][..],
+        &["cp", "-a", out.to_str().unwrap(), "poisoned:/copied"],
+        &["export", "-o", out.to_str().unwrap(), "poisoned"],
+        &["diff", "poisoned"],
+    ] {
+        let (outcome, trace) = shape::trace(&brig.command(arguments), brig.program(), brig.directory());
+        outcome.success();
+        assert!(trace.calls().len() > 50, "the trace shows nothing");
+        // `export` reads the libraries, as any other file: below the root, by a descriptor, and never as code.
+        let maps = |call: &&shape::Call| call.name == "mmap" && call.line().contains("PROT_EXEC");
+        let code: Vec<_> = trace.calls().iter().filter(maps).map(shape::Call::line).collect();
+        assert_eq!(code, Vec::<String>::new(), "{arguments:?}");
+        let executed: Vec<_> = trace.executions().iter().map(|name| name.to_string()).collect();
+        assert_eq!(executed.len(), 0, "{arguments:?}: {executed:?}");
+    }
+    assert_ne!(brig.run(&["cp", "poisoned:/loaded", "-"]).code, 0);
+    drop(running);
 });
 
 control!(

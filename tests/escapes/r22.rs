@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tests::attack;
 use tests::escape::{Kind, Row, Target};
+use tests::running::Running;
 use tests::shape;
 use tests::{Brig, control, held};
 
@@ -61,6 +62,29 @@ held!(programs_of_the_image_are_not_ours_to_run, [root, user], |brig| {
     assert_eq!(outcome.stdout, "user\n", "{outcome}");
     // What the payload itself starts does run: the trojans work.
     assert!(brig.ok(&["run", "--rm", "trojan", "sh", "-c", "/bin/xz; cat /tmp/ran"]).contains("trojan"));
+});
+
+held!(a_copy_is_unpacked_by_ourselves, [root, user] needs [program("gzip"), program("zstd")], |brig| {
+    let trojans = Trojans::new(brig.directory());
+    attack::image(brig, "trojan", &[], |root| {
+        for name in ["gzip", "zstd", "unpigz", "xz", "tar"] {
+            let place = root.join("bin").join(name);
+            drop(fs::remove_file(&place));
+            fs::write(&place, "#!/bin/sh\necho trojan $0 >> /tmp/ran\n").unwrap();
+            fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    });
+    let running = Running::of(brig, "trojan", &[], "trojan", "mkdir /into");
+    for compressor in ["gzip", "zstd"] {
+        let packed = archive(brig, compressor);
+        let mut copy = among(brig, &trojans, &["cp", "-", "trojan:/into"]);
+        let status = copy.stdin(fs::File::open(packed).unwrap()).status().unwrap();
+        assert!(status.success(), "{compressor}");
+        brig.ok(&["cp", "trojan:/into/bin/busybox", brig.directory().to_str().unwrap()]);
+        assert_eq!(trojans.executed(), "", "{compressor}");
+    }
+    assert_ne!(brig.run(&["cp", "trojan:/tmp/ran", "-"]).code, 0, "the container's own were executed");
+    drop(running);
 });
 
 held!(nothing_is_executed, [root] needs [program("strace"), program("zstd")], |brig| {

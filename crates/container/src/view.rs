@@ -22,6 +22,7 @@ use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::helper::{self, Answer};
 use crate::value::name::ContainerId;
+use crate::weaken::{self, Defence};
 
 /// What of the container is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +173,11 @@ fn enter(
     parent: rustix::process::Pid,
 ) -> std::result::Result<OwnedFd, Step> {
     let step = |name| move |errno| (name, errno);
+    if weaken::is_off(Defence::CopyView) {
+        let root = format!("/proc/{}/root", pid_of(process).ok_or(("find the process", Errno::SRCH))?);
+        return rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(step("open the root"));
+    }
     // Before anybody inside can look at us.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(step("hide from the processes"))?;
@@ -195,6 +201,15 @@ fn enter(
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let alone = rustix::mount::open_tree(CWD, "/", clone).map_err(step("take the root file system alone"))?;
     rustix::fs::openat(&alone, ".", flags, Mode::empty()).map_err(step("open the root"))
+}
+
+/// The process of a pidfd, for an attack test that leaves the namespaces out.
+fn pid_of(process: BorrowedFd<'_>) -> Option<String> {
+    let text = format!("/proc/self/fdinfo/{}", std::os::fd::AsRawFd::as_raw_fd(&process));
+    let file = rustix::fs::open(text, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let bytes = files::read_all(&file, 4096).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.lines().find_map(|line| line.strip_prefix("Pid:")).map(|pid| pid.trim().to_owned())
 }
 
 /// In the child: mounts a container's layers. They are opened by the store's path once more, because a mount

@@ -15,6 +15,8 @@ pub(crate) enum Defence {
     FileLimit,
     /// Who holds a container's lock keeps its name and its files (CVE-2020-14370).
     Lock,
+    /// `cp` works in the container's namespaces, and below its root (CVE-2018-15664).
+    CopyView,
 }
 
 impl Defence {
@@ -26,6 +28,7 @@ impl Defence {
             Self::Inheritable => "engine-inheritable",
             Self::FileLimit => "engine-file-limit",
             Self::Lock => "engine-lock",
+            Self::CopyView => "engine-copy-view",
         }
     }
 }
@@ -43,7 +46,8 @@ pub(crate) const fn is_off(_defence: Defence) -> bool {
 /// When a name is unknown: a control that weakens nothing would show nothing.
 #[cfg(feature = "test-weaken")]
 pub(crate) fn is_off(defence: Defence) -> bool {
-    const ALL: [Defence; 4] = [Defence::Numbers, Defence::Inheritable, Defence::FileLimit, Defence::Lock];
+    const ALL: [Defence; 5] =
+        [Defence::Numbers, Defence::Inheritable, Defence::FileLimit, Defence::Lock, Defence::CopyView];
     let names = std::env::var("BRIG_WEAKEN").unwrap_or_default();
     let ours = names.split(',').filter(|name| name.starts_with("engine-"));
     ours.fold(false, |off, name| {
