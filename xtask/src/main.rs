@@ -8,6 +8,7 @@
 
 mod counts;
 mod escapes;
+mod faults;
 mod floors;
 mod fuzz;
 mod lab;
@@ -25,6 +26,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
   escapes [NAME...]  attack the core by every published class of escapes, and write docs/escapes.md
   fuzz [--minutes N | --seconds N] [--minimise] [--record] [TARGET...]
                 put made-up bytes to every parser of what comes from outside
+  faults [--minutes N | --seconds N] [--record]
+                kill commands at every step, fill the disk, let fifty processes run; then check the store
   floors        check that every crate depends only on lower floors and that only `sys` is unsafe
   man           write docs/man of what `--help` prints
   lab [--record] [--as PERSON] [DIR] [NAME...]
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(),
         ["escapes", rest @ ..] => escapes::run(rest),
+        ["faults", rest @ ..] => faults::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["floors"] => {
             report(&floors::faults().iter().map(|fault| format!("floors: {fault}")).collect::<Vec<_>>())

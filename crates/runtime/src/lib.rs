@@ -37,8 +37,6 @@ mod lifecycle;
 pub mod state;
 mod subgroup;
 
-mod secrets;
-
 mod error;
 pub mod facts;
 
@@ -53,4 +51,3 @@ pub use lifecycle::{Container, status_name};
 pub use overlay::mount_layers;
 pub use prepare::Layers;
 pub use relay::Stream;
-pub use secrets::{SecretFile, Secrets};

@@ -35,6 +35,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     site::with(global, |site, _| {
         let containers = site.containers;
         let attached = containers.find(&flags.container).and_then(|id| {
+            global.note.container(containers, &id);
+            global.note.happened_by_command();
             let record = containers.record(&id)?.unwrap_or_default();
             let keys = flags.detach_keys.as_deref().or(record.detach_keys.as_deref());
             let mut how = Attach::new(record.open_stdin && !flags.no_stdin, record.tty, keys)?;

@@ -79,7 +79,15 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         ..CommitOptions::default()
     };
     let pause = flags.pause && !flags.no_pause;
+    global.note.container(&containers, &id);
     let (image, note) = container::commit(&store, &containers, &id, pause, options).map_err(failure)?;
+    global.note.happened_by_command();
+    global.note.object(
+        "image",
+        &image.id.to_string(),
+        flags.name.as_deref().unwrap_or_default(),
+        &["create"],
+    );
     if let Some(note) = note {
         global.log.warning(&note);
     }

@@ -78,7 +78,13 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let (input, output) = (io::stdin(), io::stdout());
     let from = source.place(input.as_fd());
     let to = target.place(output.as_fd());
+    for side in [&source, &target] {
+        if let Typed::Container(id, _) = side {
+            global.note.container(&containers, id);
+        }
+    }
     let copied = container::copy(&store, &containers, &from, &to, options).map_err(failure)?;
+    global.note.happened_by_command();
     for line in &copied.left_out {
         global.log.warning(line);
     }

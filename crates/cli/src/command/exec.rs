@@ -10,6 +10,7 @@ use container::{Exec, Running};
 use crate::command::{self, run::failure};
 use crate::error::Failure;
 use crate::global::Global;
+use crate::note::{self, Event};
 use crate::{input, sealed, site};
 
 /// Run a program in a container that runs
@@ -78,7 +79,17 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         if exec.privileged {
             global.log.warning("`exec --privileged` opens every capability in the container to the program");
         }
-        let executed = running.exec(&exec, &site.environment).map_err(failure)?;
+        global.note.container(site.containers, &id);
+        global.note.happened_by_command();
+        let event = Event::of(site.containers, &id);
+        // Before it runs: whoever kills this command shall not thereby kill its record.
+        note::write(global, None, None);
+        let executed = running.exec(&exec, &site.environment).map_err(failure);
+        let code = executed.as_ref().map_or_else(|failure| failure.exit_code(), |executed| executed.code);
+        if !exec.detach {
+            event.with("exitCode", code).error(executed.as_ref().err()).write(global, &["exec_die"]);
+        }
+        let executed = executed?;
         for warning in &executed.warnings {
             global.log.warning(warning);
         }

@@ -37,8 +37,10 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
     let id = containers.find(&flags.container).map_err(failure)?;
     let target = Target::create(flags.output.as_deref())?;
+    global.note.container(&containers, &id);
     let left_out = container::export(&store, &containers, &id, &target).map_err(failure)?;
     target.finish()?;
+    global.note.happened_by_command();
     for line in left_out {
         global.log.warning(&line);
     }

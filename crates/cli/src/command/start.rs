@@ -51,6 +51,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     };
     site::with(global, |site, _| {
         let id = site.containers.find(name).map_err(|error| failure(error).code(1))?;
+        global.note.container(site.containers, &id);
+        global.note.happened_by_command();
         attached(global, site, &id, &flags)
     })
 }

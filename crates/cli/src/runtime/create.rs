@@ -127,7 +127,6 @@ fn with_request<T>(
         checked_sources: Vec::new(),
         init: false,
         interactive: true,
-        secrets: runtime::Secrets::default(),
     };
     Ok(act(request)?)
 }
