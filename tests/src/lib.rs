@@ -10,6 +10,7 @@ pub mod escape;
 pub mod running;
 pub mod shape;
 pub mod transcript;
+pub mod world;
 
 pub use brig::Brig;
 

@@ -10,8 +10,16 @@
  *   nodes DIRECTORY  makes a node of every major number there, opens it, prints those that opened
  *   handle FILE      prints the file's handle in hexadecimal, as an attacker guesses it
  *   shocker MOUNT HANDLE   opens the handle on the mount, prints what the file says, or the errno
+ *   answer PORT      answers TCP and UDP on that port, each with the address of who asks; prints `ready` first
+ *   ask tcp|udp ADDRESS PORT   sends a word, prints the answer or `errno N`; gives up after 2 seconds
+ *   abstract NAME    connects to an abstract Unix socket, prints 0 or `errno N`
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -241,8 +249,85 @@ static int shocker(const char *mount, char *text)
 	return 0;
 }
 
+static void say_who(struct sockaddr_in6 *from, char *text, size_t size)
+{
+	char address[64];
+	inet_ntop(AF_INET6, &from->sin6_addr, address, sizeof address);
+	snprintf(text, size, "%s\n", !strncmp(address, "::ffff:", 7) ? address + 7 : address);
+}
+
+static int answer(const char *port)
+{
+	struct sockaddr_in6 own = { AF_INET6, htons(atoi(port)) }, from;
+	struct pollfd waited[2] = { { socket(AF_INET6, SOCK_STREAM, 0), POLLIN }, { socket(AF_INET6, SOCK_DGRAM, 0), POLLIN } };
+	char text[128];
+	for (int kind = 0; kind < 2; kind++)
+		if (bind(waited[kind].fd, (void *)&own, sizeof own))
+			return 1;
+	if (listen(waited[0].fd, 16))
+		return 1;
+	printf("ready\n");
+	fflush(stdout);
+	while (poll(waited, 2, -1) >= 0) {
+		socklen_t size = sizeof from;
+		if (waited[0].revents) {
+			int peer = accept(waited[0].fd, (void *)&from, &size);
+			say_who(&from, text, sizeof text);
+			write(peer, text, strlen(text));
+			close(peer);
+		}
+		size = sizeof from;
+		if (waited[1].revents && recvfrom(waited[1].fd, text, sizeof text, 0, (void *)&from, &size) >= 0) {
+			say_who(&from, text, sizeof text);
+			sendto(waited[1].fd, text, strlen(text), 0, (void *)&from, size);
+		}
+	}
+	return 1;
+}
+
+static int failed(void)
+{
+	printf("errno %d\n", errno);
+	return 0;
+}
+
+static int ask(const char *kind, const char *address, const char *port)
+{
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = *kind == 't' ? SOCK_STREAM : SOCK_DGRAM }, *to;
+	struct timeval limit = { 2 };
+	char text[256];
+	if (getaddrinfo(address, port, &hints, &to))
+		return 1;
+	int own = socket(to->ai_family, to->ai_socktype, 0);
+	setsockopt(own, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	setsockopt(own, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	if (connect(own, to->ai_addr, to->ai_addrlen) || send(own, "word", 4, MSG_NOSIGNAL) < 0)
+		return failed();
+	ssize_t length = recv(own, text, sizeof text, 0);
+	if (length <= 0)
+		return failed();
+	fwrite(text, 1, length, stdout);
+	return 0;
+}
+
+static int abstract(const char *name)
+{
+	struct sockaddr_un to = { AF_UNIX };
+	memcpy(to.sun_path + 1, name, strlen(name));
+	if (connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&to, sizeof(sa_family_t) + 1 + strlen(name)))
+		return failed();
+	printf("0\n");
+	return 0;
+}
+
 int main(int count, char **words)
 {
+	if (count == 3 && !strcmp(words[1], "answer"))
+		return answer(words[2]);
+	if (count == 5 && !strcmp(words[1], "ask"))
+		return ask(words[2], words[3], words[4]);
+	if (count == 3 && !strcmp(words[1], "abstract"))
+		return abstract(words[2]);
 	if (count > 2 && !strcmp(words[1], "sys"))
 		return calls(words + 2);
 	if (count == 3 && !strcmp(words[1], "hunt"))

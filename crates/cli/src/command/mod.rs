@@ -24,6 +24,7 @@ mod kill;
 mod load;
 mod logs;
 mod pause;
+mod port;
 mod rename;
 mod restart;
 mod rm;
@@ -76,6 +77,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "pause", about: "Freeze the processes of containers", run: pause::run },
     Command { name: "unpause", about: "Let frozen containers go on", run: unpause::run },
     Command { name: "wait", about: "Wait until containers end and print their exit codes", run: wait::run },
+    Command { name: "port", about: "List the published ports of a container", run: port::run },
     Command { name: "rename", about: "Give a container another name", run: rename::run },
     Command { name: "logs", about: "Print what containers said", run: logs::run },
     Command { name: "healthcheck", about: "Check whether a container works", run: healthcheck::run },
