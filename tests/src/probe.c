@@ -272,6 +272,8 @@ static int answer(const char *port)
 		socklen_t size = sizeof from;
 		if (waited[0].revents) {
 			int peer = accept(waited[0].fd, (void *)&from, &size);
+			/* What was not read would make a reset of the end. */
+			read(peer, text, 4);
 			say_who(&from, text, sizeof text);
 			write(peer, text, strlen(text));
 			close(peer);

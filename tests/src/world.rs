@@ -6,7 +6,6 @@
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::process::Command;
 use std::thread::JoinHandle;
 
@@ -158,9 +157,11 @@ impl World {
 
 /// Answers each connection with the address of who asks.
 fn answer(listener: &TcpListener, connections: usize) {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     for _ in 0..connections {
         if let Ok((mut peer, from)) = listener.accept() {
+            // What was not read would make a reset of the end.
+            drop(peer.read(&mut [0; 4]));
             drop(peer.write_all(from.ip().to_string().as_bytes()));
         }
     }
@@ -169,10 +170,11 @@ fn answer(listener: &TcpListener, connections: usize) {
 /// What a server says over TCP; nothing if there is none.
 #[must_use]
 pub fn ask_tcp(target: &str) -> Option<String> {
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
     let mut text = String::new();
     let mut stream = TcpStream::connect_timeout(&target.parse().ok()?, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(b"word").ok()?;
     stream.read_to_string(&mut text).ok()?;
     (!text.is_empty()).then(|| text.trim().to_owned())
 }
@@ -200,10 +202,10 @@ fn bracketed(address: &str) -> String {
 ///
 /// # Panics
 /// When it cannot be mounted.
-pub fn set_resolver(directory: &Path, text: &str) {
-    let file = directory.join("resolv.conf");
-    fs::write(&file, text).expect("our own directory");
-    mount_bind(&file, "/etc/resolv.conf").expect("mount");
+pub fn set_resolver(text: &str) {
+    // In the story's own directory: it goes with the story's mounts.
+    fs::write("/dev/net/resolv.conf", text).expect("a directory of its own");
+    mount_bind("/dev/net/resolv.conf", "/etc/resolv.conf").expect("mount");
 }
 
 /// A name server that knows one answer: every question of an address gets `10.9.8.7`. Answers until it is closed.

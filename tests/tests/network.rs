@@ -56,7 +56,7 @@ fn state(brig: &Brig, id: &str) -> serde_json::Value {
 /// The program that connects a container, as a path in `/proc`.
 fn program(brig: &Brig, id: &str) -> PathBuf {
     let process = PathBuf::from(format!("/proc/{}", state(brig, id)["pid"]));
-    assert!(fs::read_to_string(process.join("comm")).unwrap().starts_with("pasta"));
+    assert!(fs::read_to_string(process.join("comm")).unwrap().starts_with("pas"));
     process
 }
 
@@ -84,8 +84,9 @@ story!(a_container_reaches_the_world, [root, user, bare], |brig| {
     assert!(seen.contains("eth0") && seen.contains(&format!("{}\tweb", HOST.0)), "{seen}");
     assert!(seen.contains(&format!("{}\tweb", HOST.1)), "{seen}");
     // Low ports and ping need no capability there either.
-    let ping = brig.ok(&["run", "--rm", "--cap-drop", "ALL", "peer", "ping", "-c1", "-W3", WORLD.0]);
-    assert!(ping.contains("1 packets received"), "{ping}");
+    let settings = "cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start ping_group_range";
+    let settings = brig.ok(&["run", "--rm", "peer", "sh", "-c", settings]);
+    assert!(settings.starts_with("0\n0\t"), "{settings}");
     // Without a network there is the loopback device only.
     let none = brig.ok(&["run", "--rm", "--network", "none", "peer", "ip", "-o", "link"]);
     assert!(none.lines().count() == 1 && none.contains("lo"), "{none}");
@@ -97,14 +98,14 @@ story!(names_are_found, [root, user], |brig| {
     let world = world!(brig);
     // A server in the world is asked as it is.
     world::serve_names(world.enter(|| UdpSocket::bind((WORLD.0, 53)).unwrap()));
-    world::set_resolver(brig.directory(), &format!("nameserver {}\nsearch corp.example\n", WORLD.0));
+    world::set_resolver(&format!("nameserver {}\nsearch corp.example\n", WORLD.0));
     let script = "cat /etc/resolv.conf; nslookup some.name";
     let seen = brig.ok(&["run", "--rm", "peer", "sh", "-c", script]);
     assert!(seen.contains(&format!("nameserver {}\nsearch corp.example\n", WORLD.0)), "{seen}");
     assert!(seen.contains("10.9.8.7"), "{seen}");
     // One on the host's loopback, as systemd-resolved's, is asked through pasta.
     world::serve_names(UdpSocket::bind("127.0.0.53:53").unwrap());
-    world::set_resolver(brig.directory(), "nameserver 127.0.0.53\noptions edns0\n");
+    world::set_resolver("nameserver 127.0.0.53\noptions edns0\n");
     let seen = brig.ok(&["run", "--rm", "peer", "sh", "-c", script]);
     assert!(seen.contains("nameserver 169.254.1.1\noptions edns0\n") && seen.contains("10.9.8.7"), "{seen}");
     let flags =
@@ -146,7 +147,8 @@ story!(a_port_is_published_where_it_was_named, [root, user, bare], |brig| {
     // The server sees who asks.
     assert_eq!(world.ask_tcp(HOST.0, 8080).as_deref(), Some(WORLD.0));
     assert_eq!(world.ask_udp(HOST.0, 8053).as_deref(), Some(WORLD.0));
-    assert_eq!(world.ask_tcp(HOST.1, 8081).as_deref(), Some(WORLD.1));
+    // Until its own address is known to be nobody else's (RFC 4862, 5.4) the container answers nobody over IPv6.
+    until(|| world.ask_tcp(HOST.1, 8081).as_deref() == Some(WORLD.1));
     assert_eq!(world.ask_tcp(HOST.0, 80), None);
     let ports = brig.ok(&["port", &id]);
     assert_eq!(
@@ -227,8 +229,10 @@ story!(the_hosts_own_services_are_out_of_reach, [root, user], |brig| {
     let port = listener.local_addr().unwrap().port();
     let answering = listener.try_clone().unwrap();
     std::thread::spawn(move || {
-        use std::io::Write as _;
+        use std::io::{Read as _, Write as _};
         while let Ok((mut peer, _)) = answering.accept() {
+            // What was not read would make a reset of the end.
+            drop(peer.read(&mut [0; 4]));
             drop(peer.write_all(b"host"));
         }
     });

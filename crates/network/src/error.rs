@@ -79,6 +79,9 @@ impl Error {
             Self::Port { source: Errno::ADDRINUSE, .. } => {
                 Some("name another port of the host, or none: `-p PORT` takes a free one".to_owned())
             }
+            Self::Port { source: Errno::ADDRNOTAVAIL, .. } => {
+                Some("`ip address` lists the host's own".to_owned())
+            }
             Self::Unavailable(_) => {
                 Some("install passt, or run with `--network none` or `--network host`".to_owned())
             }
