@@ -75,8 +75,12 @@ pub fn exec_in(
     } else if request.detach {
         (if request.quiet { relay::nothing()? } else { Vec::new() }, None)
     } else {
-        let (streams, relay) = Relay::by_pipes(request.interactive)?;
+        let (mut streams, relay) = Relay::by_pipes(request.interactive)?;
         relay::give(&streams, launch::root_of(&saved.spec))?;
+        if !request.interactive {
+            // Never the caller's own.
+            streams.extend(relay::nothing()?.into_iter().filter(|(_, number)| *number == 0));
+        }
         (streams, relay)
     };
     let seccomp = saved.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
