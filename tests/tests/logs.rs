@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use tests::{Brig, eventually, story};
@@ -160,4 +162,62 @@ story!(a_full_disk_is_told, [root], |brig| {
     let kept = outcome.stdout.lines().count() - 2;
     assert_eq!(lost + kept, 100_000, "{warning}");
     assert!(warning.contains("No space left on device"), "{warning}");
+});
+
+/// So many datagrams, in the order of their coming: that of one stream is kept, that of two is not.
+fn datagrams(socket: &UnixDatagram, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut buffer = [0; 65_536];
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    while all.len() < count {
+        let length = socket.recv(&mut buffer).unwrap();
+        all.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+    }
+    all
+}
+
+story!(a_syslog_gets_all_and_logs_still_works, [root, user], |brig| {
+    brig.import_busybox();
+    let path = brig.directory().join("syslog");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let address = format!("syslog-address=unixgram://{}", path.display());
+    let flags = ["--log-driver=syslog", "--log-opt", &address, "--log-opt=tag={{.Name}}", "--name=web"];
+    // More than a socket holds: the container waits for the receiver.
+    let id = brig.detached(&flags, "seq 3000; echo error >&2; echo last");
+    let all = datagrams(&socket, 3002);
+    let numbers: Vec<&String> = all.iter().filter(|line| line.starts_with("<30>1 20")).collect();
+    assert!(numbers[0].ends_with(" web - 1") && numbers[2999].ends_with(" web - 3000"), "{}", numbers[0]);
+    assert!(all.iter().any(|line| line.starts_with("<27>1 ") && line.ends_with(" - error")));
+    brig.ok(&["wait", &id]);
+    assert!(brig.ok(&["logs", &id]).ends_with("\n3000\nlast\n"));
+});
+
+story!(the_journal_gets_fields, [root], |brig| {
+    brig.import_busybox();
+    let directory = brig.directory().join("journal");
+    fs::create_dir(&directory).unwrap();
+    let socket = UnixDatagram::bind(directory.join("socket")).unwrap();
+    // The machine's own /run is not touched: the mounts are the script's.
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind {} /run/systemd/journal && \
+         {} --root {} --runroot {} run -d --name web --label team=a --log-driver journald --log-opt labels=team \
+         busybox sh -c 'echo out; echo last >&2'",
+        directory.display(),
+        brig.program().display(),
+        brig.store().display(),
+        brig.directory().join("run").display()
+    );
+    let mut command = Command::new("unshare");
+    testkit::run(command.args(["--mount", "--propagation=private", "sh", "-c", &script])).success();
+    let all = datagrams(&socket, 2).join("\n");
+    for field in
+        ["\nPRIORITY=6\n", "\nPRIORITY=3\n", "CONTAINER_NAME=web\n", "CONTAINER_ID_FULL=", "TEAM=a\n"]
+    {
+        assert!(all.contains(field), "{field} in {all}");
+    }
+    assert!(all.contains("MESSAGE\n\u{3}\0\0\0\0\0\0\0out\n"), "{all}");
+    brig.ok(&["wait", "web"]);
+    assert_eq!(brig.ok(&["logs", "-n", "1", "web"]), "");
+    assert_eq!(brig.run(&["logs", "-n", "1", "web"]).stderr, "last\n");
 });

@@ -370,6 +370,9 @@ impl Loop {
                     // They had their time.
                     self.clients.retain(|client| !client.is_behind());
                 }
+                if let Some(log) = &mut self.log {
+                    log.wait();
+                }
                 let read = match at {
                     0 => self.read_stream(Stream::Stdout),
                     1 => self.read_stream(Stream::Stderr),

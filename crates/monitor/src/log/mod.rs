@@ -19,6 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::thread::{Timespec, nanosleep};
 
 pub use file::{NAME, name, remove_all};
 pub use forward::check as check_forward;
@@ -40,6 +41,10 @@ const READ: usize = 2 * MAX_MESSAGE;
 const WRITE: usize = 16 << 10;
 /// Capacity above which the buffer of finished lines is given back: docker's escapes make 96 KiB of 16.
 const KEEP: usize = 48 << 10;
+/// How often and with how many nanoseconds between a full receiver is asked at the end: five seconds.
+const MOST_WAITS: u32 = 500;
+/// See [`MOST_WAITS`].
+const WAIT: i64 = 10_000_000;
 /// Name of the record in the run directory.
 const POSITION: &str = "log.position";
 /// Name of the file beside the log that says what was lost.
@@ -101,6 +106,7 @@ pub struct Log {
     packet: Vec<u8>,
     buffer: Vec<u8>,
     stalled: bool,
+    waits: u32,
 }
 
 impl Log {
@@ -139,6 +145,7 @@ impl Log {
             packet: Vec::new(),
             buffer: Vec::new(),
             stalled: false,
+            waits: 0,
         })
     }
 
@@ -214,11 +221,32 @@ impl Log {
         }
     }
 
-    /// Keeps what is left of unfinished lines: the container has ended. A receiver that is full now gets no more.
+    /// Waits for a full receiver, for the last output of a container that has ended. One that takes nothing for long gets
+    /// no more.
+    pub fn wait(&mut self) {
+        while self.stalled && !self.drops() {
+            if self.waits >= MOST_WAITS {
+                self.settings.buffer = Some(0);
+                return;
+            }
+            self.waits += 1;
+            // Only a datagram's receiver can say when, and this one is only asked by sending.
+            let _woken = nanosleep(&Timespec { tv_sec: 0, tv_nsec: WAIT });
+            self.retry();
+        }
+    }
+
+    /// Keeps what is left of unfinished lines: the container has ended.
     pub fn finish(&mut self) {
-        self.stalled = false;
         for stream in [Stream::Stdout, Stream::Stderr] {
-            self.keep(stream, true);
+            loop {
+                self.wait();
+                self.stalled = false;
+                self.keep(stream, true);
+                if !self.stalled || self.drops() {
+                    break;
+                }
+            }
             let left = self.waiting(stream);
             if left > 0 {
                 self.lose(1, left, Errno::NOBUFS);

@@ -179,3 +179,28 @@ fn or_not_waited_for() {
     assert!(log.is_stalled() && log.drops());
     assert!(log.lost().bytes > 200_000 && log.waiting(Stream::Stdout) < 200_000, "{:?}", log.lost());
 }
+
+#[test]
+fn the_last_words_reach_a_receiver_that_was_full() {
+    let place = Place::new();
+    let path = place.base.path().join("socket");
+    let listener = UnixDatagram::bind(&path).unwrap();
+    let mut log = place.open(receiver(&path));
+    let text: String = (0..2000).map(|number| format!("line {number}\n")).collect();
+    let (reader, _writer) = pipe(text.as_bytes());
+    log.take(Stream::Stdout, reader.as_fd(), None).unwrap();
+    assert!(log.is_stalled());
+    let heard = std::thread::spawn(move || {
+        let mut packet = [0; 200];
+        (0..2000).filter(|_| listener.recv(&mut packet).is_ok()).count()
+    });
+    log.finish();
+    assert_eq!((heard.join().unwrap(), log.lost()), (2000, Lost::default()));
+    // Nobody reads any more: that is told, and does not take for ever.
+    let _listener = UnixDatagram::bind(place.base.path().join("other")).unwrap();
+    let mut log = place.open(receiver(&place.base.path().join("other")));
+    log.waits = MOST_WAITS - 1;
+    log.feed(Stream::Stdout, text.as_bytes());
+    log.finish();
+    assert!(log.lost().messages > 0);
+}
