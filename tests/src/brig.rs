@@ -157,6 +157,13 @@ impl Brig {
         numbers.find(holds)
     }
 
+    /// The text of a container's `life.json`.
+    #[must_use]
+    pub fn life(&self, id: &str) -> serde_json::Value {
+        let path = self.store().join("containers").join(id).join("life.json");
+        std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
     /// Runs a shell script in a fresh busybox container with these flags of `brig run`.
     #[must_use]
     pub fn shell(&self, flags: &[&str], script: &str) -> Outcome {

@@ -21,6 +21,7 @@ use serde::Serialize;
 use store::{Ownership, Store};
 
 use crate::error::{Error, Result};
+use crate::overlays::DIRECTORY as OVERLAYS;
 use crate::record::Record;
 use crate::stop;
 use crate::value::name::{ContainerId, Name};
@@ -439,17 +440,28 @@ impl<'a> Containers<'a> {
         // Before the directory by which a sweep would find them.
         self.clear_runtime(id)?;
         self.remove_overlay_work(id);
-        match (files::remove_tree(&self.containers, id.as_str()), self.store.ownership()) {
+        self.remove_tree(&self.containers, id.as_str(), id)
+    }
+
+    /// Removes what was written into overlays of host directories: it goes with the container's end.
+    pub(crate) fn remove_overlays(&self, id: &ContainerId) -> Result<()> {
+        match open(self.containers.as_fd(), id.as_str()) {
+            Ok(container) => self.remove_tree(&container, OVERLAYS, id),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(system("open", id.as_str())(errno)),
+        }
+    }
+
+    fn remove_tree(&self, parent: &OwnedFd, name: &str, id: &ContainerId) -> Result<()> {
+        match (files::remove_tree(parent, name), self.store.ownership()) {
             (Ok(_), _) => Ok(()),
             // Files of the container belong to subordinate ids, or lie in directories that only root of the
             // user namespace can empty.
             (Err(_), Ownership::Mapped { uid, gid }) => {
                 let request = NamespaceRequest { uid, gid, also_new: 0, answer_limit: 4096 };
-                let outcome = in_user_namespace(&request, || {
-                    match files::remove_tree(&self.containers, id.as_str()) {
-                        Ok(_) => (0, Vec::new()),
-                        Err(error) => (1, error.to_string().into_bytes()),
-                    }
+                let outcome = in_user_namespace(&request, || match files::remove_tree(parent, name) {
+                    Ok(_) => (0, Vec::new()),
+                    Err(error) => (1, error.to_string().into_bytes()),
                 })?;
                 match outcome.answer.is_empty() {
                     true => Ok(()),

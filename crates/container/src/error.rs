@@ -100,6 +100,9 @@ pub enum Error {
         /// Why.
         source: rustix::io::Errno,
     },
+    /// A secret could not be used.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// A volume could not be used.
     #[error(transparent)]
     Volume(#[from] volume::Error),
@@ -143,6 +146,19 @@ pub enum Error {
         /// What to do next.
         hint: Option<String>,
         /// The exit code of the command.
+        code: u8,
+    },
+    /// Root's files belong to root: there is no namespace of his own to enter.
+    #[error("you are root: the store's files are yours, so there is no user namespace to enter")]
+    RootNeedsNone,
+    /// A program of the host's cannot be executed.
+    #[error("execute `{}`", path.display())]
+    Program {
+        /// As it was named.
+        path: PathBuf,
+        /// Why.
+        source: rustix::io::Errno,
+        /// 127 where it is not there, else 126.
         code: u8,
     },
     /// A process did not end.
@@ -253,7 +269,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Runtime(error) => error.exit_code(),
-            Self::Start { code, .. } => *code,
+            Self::Start { code, .. } | Self::Program { code, .. } => *code,
             _ => 125,
         }
     }
@@ -273,8 +289,10 @@ impl Error {
                 source.downcast_ref::<Self>().and_then(Self::hint)
             }
             Self::Runtime(error) => error.hint(),
+            Self::Secret(error) => error.hint().map(str::to_owned),
             Self::Volume(error) => error.hint().map(str::to_owned),
             Self::Start { hint, .. } => hint.clone(),
+            Self::RootNeedsNone => Some("run the program as it is, without `brig unshare`".to_owned()),
             Self::NotRunning { id } => Some(format!("`brig start {id}` starts it")),
             Self::NameInUse { .. } => {
                 Some("choose another name, or remove that container with `brig rm`".to_owned())

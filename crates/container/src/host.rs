@@ -120,6 +120,8 @@ pub struct Host {
     pub sources: BTreeMap<String, Source>,
     /// What the mounts of volumes lead to, by their place among the mounts.
     pub volumes: BTreeMap<usize, VolumeSource>,
+    /// The container's directory.
+    pub container: PathBuf,
     /// Devices named by flags, by path.
     pub devices: BTreeMap<String, DeviceNode>,
 }
@@ -177,6 +179,7 @@ impl Host {
             own_directories,
             sources: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            container: PathBuf::new(),
             devices: BTreeMap::new(),
         };
         for mount in &options.mounts {

@@ -16,6 +16,7 @@ use crate::value::ids::UserNamespace;
 use crate::value::mount::MountRequest;
 use crate::value::name::Name;
 use crate::value::rlimit::Ulimit;
+use crate::value::secret::SecretRequest;
 use crate::value::sysctl::Sysctl;
 
 /// Everything that the flags of `brig run` can say. The default is what no flag at all says.
@@ -40,6 +41,8 @@ pub struct Options {
     pub namespaces: NamespaceOptions,
     /// `-v`, `--mount`, `--tmpfs`, in the order given.
     pub mounts: Vec<MountRequest>,
+    /// `--secret`.
+    pub secrets: Vec<SecretRequest>,
     /// `--volumes-from`.
     pub volumes_from: Vec<String>,
     /// `--image-volume ignore`.

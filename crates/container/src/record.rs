@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::NetworkConfig;
 use crate::protection::Protection;
+use crate::value::secret::SecretRequest;
 use crate::weakening::Weakening;
 
 /// Docker's time between asking a container to stop and killing it, in seconds.
@@ -73,6 +74,9 @@ pub struct Record {
     /// Whether it runs in the foreground of a command, which is its watcher.
     #[serde(default)]
     pub foreground: bool,
+    /// Its secrets, without what they hold.
+    #[serde(default)]
+    pub secrets: Vec<SecretRequest>,
     /// What is mounted, beside what every container has.
     #[serde(default)]
     pub mounts: Vec<MountPoint>,

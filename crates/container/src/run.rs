@@ -27,7 +27,7 @@ use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
 use crate::value::name::ContainerId;
 use crate::value::user::Accounts;
-use crate::{lookup, names, value, volumes};
+use crate::{lookup, names, overlays, secrets, value, volumes};
 
 /// Most bytes of the image's account files and of the host's `resolv.conf` that are read.
 const MAX_FILE: u64 = 1 << 20;
@@ -129,6 +129,7 @@ pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
     drop(lock);
     let mut options = options.clone();
     let config = &found.configuration.config;
+    let held = held.and_then(|()| secrets::check(site.store, &options));
     let settled = held.and_then(|()| volumes::settle(site, config, &mut options, &snapshot));
     let made = settled.and_then(|settled| {
         let made = make(site, image, &found, &options, ids, &snapshot, &reserved);
@@ -263,6 +264,7 @@ pub(crate) fn configure(
     let own = vec![site.store.path().to_owned(), site.containers.runroot().to_owned()];
     let network = NetworkFacts::look(options, || host_resolver(site.etc));
     let mut host = Host::gather(options, ids, site.environment.clone(), own, modules, network)?;
+    host.container = site.containers.path_of(id);
     volumes::look(site, options, &mut host)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
     spec::build(id, image, options, &host, Some(files))
@@ -387,6 +389,7 @@ fn record(
         process: process_config(image, options, configured),
         foreground: !options.detached,
         mounts: volumes::points(site.store, options),
+        secrets: options.secrets.clone(),
     })
 }
 
@@ -463,6 +466,7 @@ impl Ready {
                         ..Life::default()
                     };
                     note("keep the exit code", life.write(reserved.directory.as_fd()).map_err(Error::from));
+                    note("discard overlays", site.containers.remove_overlays(&reserved.id));
                     note("leave the container", site.containers.leave(reserved));
                 }
                 Ok(Ended { code: exit.0, warnings })
@@ -515,6 +519,7 @@ pub(crate) fn with_request<T>(
         }
         _ => None,
     };
+    overlays::make(reserved.directory.as_fd(), options)?;
     let request = runtime::Request {
         id: reserved.id.as_str(),
         spec: configured.spec,
@@ -539,6 +544,7 @@ pub(crate) fn with_request<T>(
         keep_keyring: false,
         init: options.process.init,
         interactive: options.interactive,
+        secrets: secrets::open(site.store, options)?,
     };
     Ok(then(request)?)
 }

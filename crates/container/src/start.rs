@@ -126,6 +126,7 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
     site.containers.clear_runtime(id)?;
     // What a volatile overlay left there forbids a second mount.
     site.containers.remove_overlay_work(id);
+    site.containers.remove_overlays(id)?;
     let lease = Lease::read(reserved.directory.as_fd())?;
     let image = site.store.image(&lease.manifest)?;
     let snapshot = site.store.prepare(&image)?;

@@ -16,6 +16,7 @@ use crate::opened::{Filter, StartGate};
 use crate::plan::{self, Facts, Plan, RootKind};
 use crate::prepare::{self, Given, Layers, Ready};
 use crate::relay::{self, Relay, Stream};
+use crate::secrets::Secrets;
 use crate::state::{self, DONE, GO, Saved, StateRoot};
 use crate::{Error, Result, allow, console, facts, home, hooks, legacy, listener, lsm, verify};
 
@@ -88,6 +89,8 @@ pub struct Request<'a> {
     pub init: bool,
     /// Whether the standard input is relayed to a terminal.
     pub interactive: bool,
+    /// What the container gets that is never written to a disk.
+    pub secrets: Secrets,
 }
 
 /// What a path of the host led to when it was looked at.
@@ -338,6 +341,7 @@ fn make_in(
         },
         None => RootKind::Directory,
     };
+    facts.secrets = request.secrets.plan()?;
     let plan = plan::build(spec, &facts)?;
     report.warnings.extend(plan.warnings.iter().cloned());
     let filter = filter_of(spec, request.filter_cache, report)?;
@@ -352,7 +356,8 @@ fn make_in(
     let label = plan::mount_label(spec, &facts)?;
     relay::give(&streams, launch::root_of(spec))?;
     let layers = request.layers.take();
-    let given = Given { layers, start, preserved, home, label, checked_sources, streams };
+    let secrets = std::mem::take(&mut request.secrets);
+    let given = Given { layers, start, preserved, home, label, checked_sources, streams, secrets };
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
     prepare_hooks(spec, &mut ready)?;

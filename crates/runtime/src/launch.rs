@@ -289,8 +289,13 @@ fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>, owner: (u32, u32))
                 map_ids(&mount, namespace.as_fd(), if recursive { Reach::Tree } else { Reach::One })?;
                 Ok(mount)
             }
+            LateMount::Layers { lower, writable, id_mapped, label } => {
+                let label = label.as_deref();
+                let kind = OverlayKind { ephemeral: true, owner, label, maps_lower: id_mapped };
+                overlay(std::slice::from_ref(&lower), Some(&writable), &kind, namespace.as_fd())
+            }
             LateMount::Overlay { lower, upper, ephemeral, label } => {
-                let kind = OverlayKind { ephemeral, owner, label: label.as_deref() };
+                let kind = OverlayKind { ephemeral, owner, label: label.as_deref(), maps_lower: true };
                 overlay(&lower, upper.as_ref(), &kind, namespace.as_fd())
             }
         })
@@ -308,6 +313,8 @@ struct OverlayKind<'a> {
     ephemeral: bool,
     owner: (u32, u32),
     label: Option<&'a CStr>,
+    /// Whether the lower layers have the container's ids on disk; a directory of the host need not.
+    maps_lower: bool,
 }
 
 /// An overlay of id-mapped layers (Linux 5.19): the files on disk keep the image's ids, and each container
@@ -321,10 +328,13 @@ fn overlay(
     namespace: BorrowedFd<'_>,
 ) -> Result<OwnedFd> {
     let failed = |action| move |errno| Error::system(action, "the root overlay", errno);
-    let mapped = |directory: &OwnedFd| {
+    let clone = |directory: &OwnedFd| {
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        let mount = rustix::mount::open_tree(directory, c"", flags).map_err(failed("clone a layer of"))?;
+        rustix::mount::open_tree(directory, c"", flags).map_err(failed("clone a layer of"))
+    };
+    let mapped = |directory: &OwnedFd| {
+        let mount = clone(directory)?;
         map_ids(&mount, namespace, Reach::One).map_err(|error| match error {
             Error::System { errno: Errno::INVAL, .. } => Error::IdMappedLayers(Errno::INVAL),
             error => error,
@@ -332,7 +342,10 @@ fn overlay(
         Ok::<_, Error>(mount)
     };
     // The clones are attached nowhere: they must stay open until the overlay has its own.
-    let layers = lower.iter().map(mapped).collect::<Result<Vec<_>>>()?;
+    let layers = lower
+        .iter()
+        .map(|layer| if kind.maps_lower { mapped(layer) } else { clone(layer) })
+        .collect::<Result<Vec<_>>>()?;
     let writable = writable.map(mapped).transpose()?;
     // Upper and work directory have to be in one mount.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

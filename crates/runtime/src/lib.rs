@@ -37,6 +37,8 @@ mod lifecycle;
 pub mod state;
 mod subgroup;
 
+mod secrets;
+
 mod error;
 pub mod facts;
 
@@ -51,3 +53,4 @@ pub use lifecycle::{Container, status_name};
 pub use overlay::mount_layers;
 pub use prepare::Layers;
 pub use relay::Stream;
+pub use secrets::{SecretFile, Secrets};

@@ -89,6 +89,8 @@ pub struct Prepared {
     pub cgroup_files: Vec<OwnedFd>,
     /// Standard streams of the payload in place of the caller's, with their numbers.
     pub streams: Vec<(OwnedFd, u32)>,
+    /// What the secrets of the plan hold, in their order.
+    pub secrets: Vec<Vec<u8>>,
     /// Namespaces to join, in order.
     pub joins: Vec<(OwnedFd, u64)>,
     /// Where a race test stops the child; nothing in a product.

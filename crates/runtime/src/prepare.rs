@@ -27,6 +27,8 @@ const MAX_PATH_ENTRIES: usize = 128;
 pub(crate) enum LateMount {
     /// A cloned tree.
     Tree { mount: OwnedFd, recursive: bool },
+    /// One directory, under another with `upper` and `work`.
+    Layers { lower: OwnedFd, writable: OwnedFd, id_mapped: bool, label: Option<CString> },
     /// The root: layers and the directory with `upper` and `work`.
     Overlay { lower: Vec<OwnedFd>, upper: Option<OwnedFd>, ephemeral: bool, label: Option<CString> },
 }
@@ -54,6 +56,7 @@ pub(crate) struct Given {
     pub label: Option<Parameter>,
     pub checked_sources: Vec<CheckedSource>,
     pub streams: Vec<Stream>,
+    pub secrets: crate::secrets::Secrets,
 }
 
 /// Everything for the child and what the parent adds after clone.
@@ -91,6 +94,14 @@ pub(crate) fn prepare(
                 let handle = open_source(path, &given.checked_sources)?;
                 bind(handle, path, *recursive, id_map.as_ref(), &mut late)?
             }
+            Source::Layers { lower, writable, id_mapped } => {
+                let lower = open_source(lower, &given.checked_sources)?;
+                let writable = open_source(writable, &[])?;
+                let label = given.label.as_ref().and_then(|label| label.value.clone());
+                late.push(LateMount::Layers { lower, writable, id_mapped: *id_mapped, label });
+                Opened::Late { index: late.len() - 1, directory: true }
+            }
+            Source::Directory(path) => open_layer(path, &given.checked_sources)?,
             Source::Device { path, kind, number } => open_device(path, *kind, *number)?,
             Source::Given(index) if given_descriptors.len() > *index => {
                 take_given(&mut given_descriptors[*index])?
@@ -102,6 +113,13 @@ pub(crate) fn prepare(
     }
     let mut environment = strings("environment", &process.env)?;
     environment.extend(strings("environment", given.home.as_slice())?);
+    let secrets = given.secrets;
+    let is_secret = |variable: &CString| {
+        let name = |text: &[u8]| text.split(|byte| *byte == b'=').next().unwrap_or_default().to_vec();
+        secrets.environment.iter().any(|secret| name(secret.as_bytes()) == name(variable.to_bytes()))
+    };
+    environment.retain(|variable| !is_secret(variable));
+    environment.extend(strings("environment", &secrets.environment)?);
     let stub = seal::stub(given.label.as_ref().and_then(|label| label.value.as_deref()))?;
     let stub_path = match &filter {
         Some(filter) if !lets_execveat_through(filter)? => {
@@ -127,6 +145,7 @@ pub(crate) fn prepare(
         user_attributes: !rustix::process::geteuid().is_root(),
         cgroup_files: Vec::new(),
         streams: given.streams,
+        secrets: secrets.files.into_iter().map(|file| file.content).collect(),
         joins: open_namespaces(plan)?,
         pauses: files::pause::Points::prepare(),
         console: InnerPath::new("/dev/console").map_err(|error| crate::plan::Refusal::Path {
@@ -210,6 +229,15 @@ fn open_source(path: &str, checked: &[CheckedSource]) -> Result<OwnedFd> {
         return Err(Error::SourceReplaced { path: path.to_owned() });
     }
     Ok(handle)
+}
+
+/// Opens a layer of an overlay that the child mounts: it opens the path again and compares.
+fn open_layer(path: &str, checked: &[CheckedSource]) -> Result<Opened> {
+    let handle = open_source(path, checked)?;
+    let stat = stat(&handle, path)?;
+    let path =
+        CString::new(path).map_err(|_| Error::system("open", path.replace('\0', "\\0"), Errno::INVAL))?;
+    Ok(Opened::Path { handle, path, identity: (stat.st_dev, stat.st_ino), directory: true })
 }
 
 fn bind(

@@ -31,12 +31,14 @@ mod rm;
 mod rmi;
 pub(crate) mod run;
 mod save;
+mod secret;
 mod start;
 mod stats;
 mod stop;
 mod tag;
 mod top;
 mod unpause;
+mod unshare;
 mod update;
 mod version;
 mod volume;
@@ -109,8 +111,10 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "journal", about: "Show who did what, and check the record of it", run: journal::run },
     Command { name: "system", about: "Commands on the whole of brig", run: boot::system },
+    Command { name: "unshare", about: "Run a program in your own user namespace", run: unshare::run },
     Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
     Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
+    Command { name: "secret", about: "Commands on secrets", run: secret::run },
     Command { name: "volume", about: "Commands on volumes", run: volume::run },
     Command { name: "version", about: "Print the version", run: version::run },
 ];

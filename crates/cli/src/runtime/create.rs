@@ -127,6 +127,7 @@ fn with_request<T>(
         checked_sources: Vec::new(),
         init: false,
         interactive: true,
+        secrets: runtime::Secrets::default(),
     };
     Ok(act(request)?)
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::guard;
 use crate::host::{Host, VolumeSource};
 use crate::options::{NameOptions, Options, Sharing};
+use crate::overlays;
 use crate::profile::Profile;
 use crate::spec::EngineFiles;
 use crate::value::mount::{MountKind, MountRequest};
@@ -168,11 +169,7 @@ pub(crate) fn requested(
                 };
                 volume(request, source, (options, mapped), host, weakenings)?
             }
-            MountKind::Overlay { source } => {
-                let mut mount = bind(request, source, (false, true), options, host, weakenings)?;
-                mount.kind = Some("overlay".to_owned());
-                mount
-            }
+            MountKind::Overlay { source } => overlay(request, source, at, options, host, weakenings)?,
         };
         flags(request, &mut made.options, weakenings);
         mounts.push(made);
@@ -180,6 +177,31 @@ pub(crate) fn requested(
     let depth = |mount: &Mount| mount.destination.split('/').filter(|part| !part.is_empty()).count();
     mounts.sort_by_key(depth);
     Ok(mounts)
+}
+
+/// A host directory under one that is thrown away. What may be read of it is what a read-only mount would show.
+fn overlay(
+    request: &MountRequest,
+    source: &str,
+    at: usize,
+    options: &Options,
+    host: &Host,
+    weakenings: &mut Weakenings,
+) -> Result<Mount> {
+    let bound = bind(request, source, (false, true), options, host, weakenings)?;
+    let lower = bound.source.unwrap_or_default();
+    if host.sources.get(source).is_some_and(|found| !found.directory) {
+        return Err(Error::value("--volume", source, "an overlay is of a directory"));
+    }
+    let (upper, work) = overlays::paths(&host.container, at);
+    if [&lower, &upper].iter().any(|path| path.contains([':', ',', '\\'])) {
+        return Err(Error::value("--volume", lower, "an overlay's path holds no `:`, `,` or `\\`"));
+    }
+    let layers = [format!("lowerdir={lower}"), format!("upperdir={upper}"), format!("workdir={work}")];
+    let mut mount = mount(&request.target, "overlay", "overlay", &[]);
+    mount.options.extend(layers);
+    mount.options.extend(bound.options.into_iter().filter(|option| option == "idmap"));
+    Ok(mount)
 }
 
 fn tmpfs(target: &str, size: Option<i64>, mode: Option<u32>, copy_up: bool) -> Mount {

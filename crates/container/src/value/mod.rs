@@ -10,6 +10,7 @@ pub mod log;
 pub mod mount;
 pub mod name;
 pub mod rlimit;
+pub mod secret;
 pub mod size;
 pub mod sysctl;
 pub mod time;

@@ -125,7 +125,7 @@ impl MountRequest {
 }
 
 /// Checks a path in the container: absolute, without `..`, not the root itself.
-fn target(flag: &'static str, typed: &str, path: &str) -> Result<()> {
+pub(crate) fn target(flag: &'static str, typed: &str, path: &str) -> Result<()> {
     let bad = |reason: &str| Error::value(flag, typed, reason);
     if !path.starts_with('/') {
         return Err(bad("the path in the container does not start with `/`"));
@@ -341,7 +341,7 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
 }
 
 /// Splits comma-separated fields; a field in double quotes may hold commas, `""` is a quote.
-fn split_csv(text: &str) -> Option<Vec<String>> {
+pub(crate) fn split_csv(text: &str) -> Option<Vec<String>> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut characters = text.chars().peekable();

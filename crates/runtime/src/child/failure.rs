@@ -52,6 +52,7 @@ operations! {
     Attach = "attach the mount",
     NotProcfs = "check that it is a procfs",
     CopyUp = "copy the directory up",
+    MakeSecret = "make the secret's file",
     MakeNode = "make the node",
     NodeOwner = "set owner and mode of the node",
     Link = "make the link",

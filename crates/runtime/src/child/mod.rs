@@ -153,6 +153,7 @@ impl Child<'_> {
             Step::AttachRoot(source, propagation) => self.attach_root(source, *propagation),
             Step::NosuidRoot => self.set_root(attribute::NOSUID),
             Step::Mount(mount) => self.mount(mount),
+            Step::Secrets(secrets) => self.secrets(secrets),
             Step::Device(device) => self.device(device),
             Step::Link { path, target } => self.link(path, target),
             Step::Terminal { size, owner } => self.terminal(*size, *owner),

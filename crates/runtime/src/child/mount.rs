@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -15,7 +15,7 @@ use super::{Child, identity};
 use crate::lsm::Label;
 use crate::opened::Opened;
 use crate::plan::option::Parameter;
-use crate::plan::step::{Device, Mount, MountSource};
+use crate::plan::step::{Device, Mount, MountSource, Secrets};
 use crate::plan::{InnerPath, Slot};
 use crate::weaken::{self, Defence};
 
@@ -173,6 +173,9 @@ impl Child<'_> {
                 let directory = self.prepared.source(*slot).is_none_or(Opened::is_directory);
                 let tree = self.clone_source(*slot, *recursive)?;
                 (tree, if directory { Target::Directory } else { Target::File })
+            }
+            MountSource::Overlay { lower, upper, work } => {
+                (self.overlay_over(*lower, *upper, *work)?, Target::Directory)
             }
             MountSource::Existing => return self.change_existing(mount),
         };
@@ -367,6 +370,45 @@ impl Child<'_> {
         identity::change_owner(&node, device.owner)
     }
 
+    /// Puts secrets on a file system in memory that only this container has, and makes it read-only. The way to a
+    /// secret's other place is the root's: it is resolved inside.
+    pub(super) fn secrets(&self, secrets: &Secrets) -> Outcome {
+        let tmpfs = new_instance(c"tmpfs", Some(c"tmpfs"), &secrets.parameters)?;
+        for (file, content) in secrets.files.iter().zip(&self.prepared.secrets) {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = rustix::fs::openat(&tmpfs, file.name.as_c_str(), flags, Mode::RUSR)
+                .during(Operation::MakeSecret)?;
+            let mut rest = content.as_slice();
+            while !rest.is_empty() {
+                let written = rustix::io::write(&opened, rest).during(Operation::MakeSecret)?;
+                rest = &rest[written..];
+            }
+            let (uid, gid) = (Uid::from_raw(file.owner.0), Gid::from_raw(file.owner.1));
+            rustix::fs::fchown(&opened, Some(uid), Some(gid)).during(Operation::MakeSecret)?;
+            rustix::fs::fchmod(&opened, Mode::from_raw_mode(file.mode)).during(Operation::MakeSecret)?;
+        }
+        let seal =
+            Attributes::new(attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC, 0);
+        apply(&tmpfs, Reach::One, seal)?;
+        let destination = self.destination(&secrets.directory, Target::Directory, false)?;
+        if !is_outside_procfs(&destination)? {
+            return Err(Failure { operation: Operation::NotProcfs, errno: Errno::PERM });
+        }
+        attach(&tmpfs, &destination)?;
+        for file in &secrets.files {
+            let Some(target) = &file.target else { continue };
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = rustix::fs::openat(&tmpfs, file.name.as_c_str(), flags, Mode::empty())
+                .during(Operation::OpenSource)?;
+            let destination = self.destination(target, Target::File, false)?;
+            if !is_outside_procfs(&destination)? {
+                return Err(Failure { operation: Operation::NotProcfs, errno: Errno::PERM });
+            }
+            attach(&clone_mount(&opened)?, &destination)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn link(&self, path: &InnerPath, target: &CStr) -> Outcome {
         let (parent, name) = self.parent(path)?;
         match rustix::fs::symlinkat(target, &parent, name) {
@@ -445,6 +487,11 @@ impl Child<'_> {
         apply(&tree, Reach::Tree, Attributes::new(attribute::RDONLY, 0))?;
         attach(&tree, &place)
     }
+}
+
+/// Whether a place is in no procfs, where what is mounted would stand in for a file that the engine writes.
+fn is_outside_procfs(place: &OwnedFd) -> Outcome<bool> {
+    rustix::fs::fstatfs(place).map(|stat| stat.f_type != PROC_SUPER_MAGIC).during(Operation::NotProcfs)
 }
 
 fn check_node(parent: &OwnedFd, name: &CStr, device: &Device, number: u64) -> Outcome {

@@ -67,6 +67,24 @@ impl Child<'_> {
         }
     }
 
+    /// Mounts a directory that is not to be changed under one that is thrown away with the container.
+    pub(super) fn overlay_over(&self, lower: Slot, upper: Slot, work: Slot) -> Outcome<OwnedFd> {
+        let (lower, upper, work) = (self.reopen(lower)?, self.reopen(upper)?, self.reopen(work)?);
+        let overlay = Overlay {
+            lower: std::iter::once(lower.as_fd()),
+            upper: Some((upper.as_fd(), work.as_fd())),
+            // Whoever mounts in a user namespace of his own may write no others.
+            user_attributes: true,
+            ephemeral: true,
+            owner: None,
+            label: self.prepared.label.as_ref().and_then(|label| label.value.as_deref()),
+        };
+        match overlay.by_descriptors() {
+            Err(failure) if overlay::wants_paths(failure) => overlay.by_paths(),
+            mounted => mounted,
+        }
+    }
+
     /// The same inode as the parent opened, in this process's own mount namespace.
     pub(super) fn reopen(&self, slot: Slot) -> Outcome<OwnedFd> {
         match self.prepared.source(slot) {

@@ -7,7 +7,7 @@ use sys::mount::{Attributes, attribute};
 
 use super::attributes;
 use super::mount::{self, Context};
-use super::step::{Identity, Mount, MountSource, RootSource, Slot, Step};
+use super::step::{Identity, Mount, MountSource, RootSource, Secrets, Slot, Step};
 use super::sysctl;
 use super::{Facts, InnerPath, Namespaces, Plan, Refusal, RootKind, Source, capability, device};
 use crate::lsm::{Label, Module};
@@ -224,6 +224,9 @@ fn attach_root(plan: &mut Plan, facts: &Facts, root: &oci::runtime::Root, propag
     plan.steps.push(Step::AttachRoot(source, propagation));
 }
 
+/// Where secrets are, as docker and podman have it.
+const SECRETS: &str = "/run/secrets";
+
 /// Mounts, devices, links, terminal: all that needs the host's mounts to be there still.
 fn fill_root(
     plan: &mut Plan,
@@ -236,6 +239,14 @@ fn fill_root(
     let context = Context { facts, namespaces: &plan.namespaces, label: label.as_ref() };
     for entry in &spec.mounts {
         mount::plan(entry, &context, &mut plan.sources, &mut plan.steps)?;
+    }
+    if !facts.secrets.is_empty() {
+        let directory =
+            InnerPath::new(SECRETS).map_err(|error| Refusal::path("mount destination", SECRETS, error))?;
+        let mut parameters = mount::secret_parameters()?;
+        parameters.extend(label.clone());
+        let files = facts.secrets.clone();
+        plan.steps.push(Step::Secrets(Box::new(Secrets { directory, parameters, files })));
     }
     // A bundle that binds the host's /dev wants just that.
     let host_dev = spec.mounts.iter().any(|mount| {

@@ -46,6 +46,8 @@ pub struct Facts {
     pub relayed: bool,
     /// Keep a reaping pid 1 of ours in front of the payload.
     pub init: bool,
+    /// Secrets that are handed over, without what they hold.
+    pub secrets: Vec<step::SecretFile>,
     /// Absolute path of the bundle: what relative sources count from.
     pub bundle: String,
 }
@@ -93,6 +95,17 @@ pub enum Source {
         recursive: bool,
         /// Id map, where one is asked for: `None` for the map of the container.
         id_map: Option<IdMap>,
+    },
+    /// A directory of the host for an overlay.
+    Directory(String),
+    /// An overlay that the parent mounts, once the container's ids are there to map.
+    Layers {
+        /// The directory that is not changed.
+        lower: String,
+        /// Where `upper` and `work` are.
+        writable: String,
+        /// The lower one is shown by the container's id map.
+        id_mapped: bool,
     },
     /// A device node of the host.
     Device {
@@ -164,6 +177,8 @@ impl std::fmt::Display for Plan {
             match source {
                 Source::Root(path) => writeln!(formatter, "open {index}: root {path}")?,
                 Source::Bind { path, .. } => writeln!(formatter, "open {index}: {path}")?,
+                Source::Layers { lower, .. } => writeln!(formatter, "open {index}: {lower}")?,
+                Source::Directory(path) => writeln!(formatter, "open {index}: {path}")?,
                 Source::Device { path, number, .. } => {
                     writeln!(formatter, "open {index}: device {path} {}:{}", number.0, number.1)?;
                 }

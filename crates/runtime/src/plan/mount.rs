@@ -1,13 +1,13 @@
 //! Mounts of the spec to mount steps.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use oci::runtime::{Mount, NamespaceKind, Spec};
 use sys::mount::{Attributes, attribute};
 
 use super::option::{Options, Parameter};
 use super::step::{Mount as MountStep, MountSource, Slot, Step};
-use super::{CgroupView, Facts, IdMap, InnerPath, Namespaces, Refusal, Source};
+use super::{CgroupView, Facts, IdMap, InnerPath, Namespaces, Refusal, RootKind, Source};
 
 /// Most mounts a bundle may carry (CVE-2021-43784 was a length that overflowed on far more).
 pub(crate) const MAX_MOUNTS: usize = 4096;
@@ -49,6 +49,11 @@ pub(crate) fn label(spec: &Spec, facts: &Facts) -> Result<Option<Parameter>, Ref
         Some(label) => Ok(Some(parameter("context", Some(label), "/")?)),
         None => Ok(None),
     }
+}
+
+/// Parameters of the file system of secrets.
+pub(super) fn secret_parameters() -> Result<Vec<Parameter>, Refusal> {
+    Ok(vec![parameter("mode", Some("755"), "/run/secrets")?])
 }
 
 /// Adds the steps of one mount.
@@ -98,6 +103,16 @@ pub(super) fn plan(
         steps.push(Step::Mount(Box::new(step)));
         return Ok(());
     }
+    if kind == "overlay"
+        && let Some(layers) = Layers::of(&options.parameters)
+    {
+        step.source = layers.plan(options.id_map.is_some(), mount, context, sources)?;
+        if step.propagation.is_empty() {
+            step.propagation.push((MS_PRIVATE, false));
+        }
+        steps.push(Step::Mount(Box::new(step)));
+        return Ok(());
+    }
     if options.id_map.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
         return Err(Refusal::IdMapNeedsBind(mount.destination.clone()));
     }
@@ -120,6 +135,60 @@ pub(super) fn plan(
 }
 
 const MS_PRIVATE: u64 = 1 << 18;
+
+/// An overlay of one directory over another, which is mounted by descriptors. Any other overlay is the kernel's to read.
+struct Layers<'a> {
+    lower: &'a str,
+    upper: &'a str,
+    work: &'a str,
+}
+
+impl<'a> Layers<'a> {
+    fn of(parameters: &'a [Parameter]) -> Option<Self> {
+        let value = |key: &CStr| {
+            let found = parameters.iter().find(|parameter| parameter.key.as_c_str() == key)?;
+            let path = found.value.as_ref()?.to_str().ok()?;
+            (path.starts_with('/') && !path.contains([':', '\\'])).then_some(path)
+        };
+        if parameters.len() != 3 {
+            return None;
+        }
+        Some(Self { lower: value(c"lowerdir")?, upper: value(c"upperdir")?, work: value(c"workdir")? })
+    }
+
+    fn plan(
+        &self,
+        id_mapped: bool,
+        mount: &Mount,
+        context: &Context<'_>,
+        sources: &mut Vec<Source>,
+    ) -> Result<MountSource, Refusal> {
+        let mut next = |source| {
+            sources.push(source);
+            Slot(sources.len() - 1)
+        };
+        let writable =
+            self.upper.strip_suffix("/upper").filter(|parent| self.work == format!("{parent}/work"));
+        // The container's root may not reach directories of the host's.
+        if matches!(context.facts.root, RootKind::Overlay { late: true, .. })
+            && let Some(writable) = writable
+        {
+            let (lower, writable) = (self.lower.to_owned(), writable.to_owned());
+            return Ok(MountSource::Tree {
+                slot: next(Source::Layers { lower, writable, id_mapped }),
+                recursive: false,
+            });
+        }
+        if id_mapped {
+            return Err(Refusal::IdMapNeedsBind(mount.destination.clone()));
+        }
+        Ok(MountSource::Overlay {
+            lower: next(Source::Directory(self.lower.to_owned())),
+            upper: next(Source::Directory(self.upper.to_owned())),
+            work: next(Source::Directory(self.work.to_owned())),
+        })
+    }
+}
 
 fn guard_proc(destination: &InnerPath, kind: &str, bind: bool) -> Result<(), Refusal> {
     let text = destination.to_text();

@@ -38,6 +38,9 @@ pub enum Refusal {
         /// The path.
         path: String,
     },
+    /// A secret's name is no file name.
+    #[error("the secret's name `{}` is no file name", .0.escape_debug())]
+    SecretName(String),
     /// The kernel takes no NUL in a string.
     #[error("a {0} string contains a NUL byte")]
     Nul(&'static str),
@@ -142,7 +145,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn path(what: &'static str, path: &str, error: PathError) -> Self {
+    pub(crate) fn path(what: &'static str, path: &str, error: PathError) -> Self {
         Self::Path { what, path: path.to_owned(), error }
     }
 }

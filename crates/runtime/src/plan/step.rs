@@ -47,6 +47,8 @@ pub enum Step {
     NosuidRoot,
     /// Make a mount inside the root.
     Mount(Box<Mount>),
+    /// Put secrets on a file system in memory, at `/run/secrets` and where else they are wanted.
+    Secrets(Box<Secrets>),
     /// Make a device node, or bind the host's where nodes cannot be made.
     Device(Box<Device>),
     /// Make a symbolic link unless something of that name exists.
@@ -186,6 +188,15 @@ pub enum MountSource {
         /// With everything mounted below.
         recursive: bool,
     },
+    /// A directory of the host that is not changed, under one that is thrown away.
+    Overlay {
+        /// The directory of the host.
+        lower: Slot,
+        /// Where what is written goes.
+        upper: Slot,
+        /// Beside it, for the kernel.
+        work: Slot,
+    },
     /// The container's private procfs, made earlier for its own writes.
     Proc {
         /// Parameters.
@@ -193,6 +204,30 @@ pub enum MountSource {
     },
     /// Nothing: change what is there.
     Existing,
+}
+
+/// Secrets: what they hold is not in the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Secrets {
+    /// `/run/secrets`.
+    pub directory: InnerPath,
+    /// Parameters of the file system.
+    pub parameters: Vec<Parameter>,
+    /// One for each secret, in the order of their contents.
+    pub files: Vec<SecretFile>,
+}
+
+/// The file of one secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecretFile {
+    /// Name in the directory.
+    pub name: CString,
+    /// Where else it is mounted.
+    pub target: Option<InnerPath>,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Permission bits.
+    pub mode: u32,
 }
 
 /// A device node.
@@ -284,6 +319,9 @@ impl fmt::Display for Step {
             }
             Self::NosuidRoot => write!(formatter, "make the root nosuid"),
             Self::Mount(mount) => mount.fmt(formatter),
+            Self::Secrets(secrets) => {
+                write!(formatter, "put {} secrets at {}", secrets.files.len(), secrets.directory)
+            }
             Self::Device(device) => write!(
                 formatter,
                 "{} device {} {}:{} mode {:04o}",
@@ -370,6 +408,9 @@ impl fmt::Display for Mount {
             MountSource::Tree { slot, recursive } => {
                 let how = if *recursive { "rbind" } else { "bind" };
                 write!(formatter, "{how} source {} at {}", slot.0, self.destination)?;
+            }
+            MountSource::Overlay { lower, upper, .. } => {
+                write!(formatter, "overlay source {} with {} at {}", lower.0, upper.0, self.destination)?;
             }
             MountSource::Existing => write!(formatter, "remount {}", self.destination)?,
         }

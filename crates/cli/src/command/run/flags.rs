@@ -282,6 +282,9 @@ pub(super) struct Flags {
     /// Mount memory
     #[arg(long, value_name = "TARGET[:OPTIONS]", help_heading = "Storage")]
     pub(super) tmpfs: Vec<String>,
+    /// Give a secret: NAME, or with type=mount|env, target=, uid=, gid=, mode=
+    #[arg(long, value_name = "NAME[,OPTION...]", help_heading = "Storage")]
+    pub(super) secret: Vec<String>,
     /// Size of /dev/shm
     #[arg(long, value_name = "SIZE", help_heading = "Storage")]
     pub(super) shm_size: Option<String>,

@@ -7,7 +7,6 @@ const LATER: &[(&str, &str)] = &[
     ("--storage-opt", "it comes with volumes"),
     ("--gpus", "name the device files with `--device`"),
     ("--device-cgroup-rule", "name the device files with `--device`"),
-    ("--secret", "mount a file read-only with `-v FILE:/run/secrets/NAME:ro`"),
     ("--runtime", "brig is its own runtime"),
     ("--rootfs", "import the directory as an image: `tar -C DIR -c . | brig import - NAME`"),
     ("--pod", "pods come later"),

@@ -200,6 +200,8 @@ fn parsed(flags: &Flags, options: &mut Options) -> container::Result<()> {
     for text in &flags.tmpfs {
         mounts.push(mount::parse_tmpfs(text)?);
     }
+    options.secrets =
+        flags.secret.iter().map(|text| container::value::secret::parse(text)).collect::<Result<_, _>>()?;
     options.volumes_from.clone_from(&flags.volumes_from);
     if let Some(driver) = flags.volume_driver.as_deref().filter(|driver| *driver != "local") {
         return Err(value("--volume-driver", driver, "`local` is the one there is"));

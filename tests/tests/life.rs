@@ -1,0 +1,371 @@
+//! Containers that live: detached, stopped, started again, attached to, and killed watchers.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use testkit::Hygiene;
+use tests::{Brig, story};
+
+/// Longest wait for something that must come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a shell script in a detached container of that name; its id.
+fn detached(brig: &Brig, name: &str, flags: &[&str], script: &str) -> String {
+    brig.detached(&[&["--name", name], flags].concat(), script)
+}
+
+/// Looks again and again until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The processes that watch a container, by what they were executed as and the lock that they hold.
+fn watchers(brig: &Brig, id: &str) -> Vec<i32> {
+    let lock = brig.directory().join("run/alive").join(id);
+    let holds = |pid: i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        words.starts_with(b"brig\0monitor\0")
+            && descriptors
+                .into_iter()
+                .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == lock))
+    };
+    let numbers =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|pid| holds(*pid)).collect()
+}
+
+fn kill(pid: i32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+fn log(brig: &Brig, id: &str) -> String {
+    let path = brig.store().join("containers").join(id).join("log/container.log");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["log"].as_str().unwrap().to_owned()
+    };
+    text.lines().map(line).collect()
+}
+
+fn nothing_is_left(brig: &Brig) {
+    assert_eq!(brig.containers(), Vec::<String>::new());
+    for directory in ["store/names", "run/c", "run/s", "run/alive", "run/etc", "run/ids", "run/mcs"] {
+        let path = brig.directory().join(directory);
+        let left: Vec<_> =
+            fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+story!(a_detached_container_lives_and_ends, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let before = Hygiene::capture();
+    let id = detached(
+        brig,
+        "web",
+        &[],
+        "echo out; echo err >&2; trap 'exit 7' TERM; while :; do sleep 0.05; done",
+    );
+    assert_eq!(id.len(), 64);
+    assert_eq!(brig.life(&id)["status"], "running");
+    assert!(brig.run(&["rm", "web"]).fails_with(1).contains("is running"));
+    until("its output is logged", || log(brig, &id).len() == "out\nerr\n".len());
+    assert_eq!(brig.ok(&["stop", "web"]), "web\n");
+    let life = brig.life(&id);
+    assert_eq!(
+        (&life["status"], &life["exitCode"], &life["stoppedByUser"]),
+        (&"exited".into(), &7.into(), &true.into())
+    );
+    assert_eq!(brig.ok(&["wait", "web"]), "7\n");
+    assert_eq!(brig.ok(&["stop", "web"]), "web\n");
+    assert!(brig.run(&["kill", "web"]).fails_with(1).contains("not running"));
+    brig.ok(&["start", "web"]);
+    assert_eq!(brig.ok(&["start", "web"]), "web\n");
+    brig.ok(&["restart", "-t", "0", &id[..12]]);
+    brig.ok(&["kill", "web"]);
+    assert_eq!(brig.ok(&["wait", "web"]), "137\n");
+    assert_eq!(brig.ok(&["rm", "web"]), "web\n");
+    assert!(brig.run(&["stop", "web"]).fails_with(1).contains("web"));
+    nothing_is_left(brig);
+    before.assert_same();
+});
+
+story!(what_goes_away_at_its_end_goes_away, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let before = Hygiene::capture();
+    let waited = detached(brig, "short", &["--rm", "-i"], "read line; exit 5");
+    let wait = brig.command(&["wait", &waited]).stdout(Stdio::piped()).spawn().unwrap();
+    // Its input ends with the attached client's only where it was run so: a line ends it.
+    let mut attach =
+        brig.command(&["attach", "short"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    attach.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    assert_eq!(attach.wait().unwrap().code(), Some(5));
+    assert_eq!(wait.wait_with_output().unwrap().stdout, b"5\n");
+    detached(brig, "long", &["--rm"], "sleep 1000");
+    assert_eq!(brig.ok(&["rm", "-f", "long"]), "long\n");
+    nothing_is_left(brig);
+    before.assert_same();
+});
+
+story!(a_program_that_cannot_be_executed, [root, user, bare], |brig| {
+    brig.import_busybox();
+    for (program, code) in [("no-such-program", 127), ("/etc", 126)] {
+        brig.run(&["run", "-d", "--rm", "busybox", program]).fails_with(code);
+        nothing_is_left(brig);
+        // As docker: the container stays, created.
+        brig.run(&["run", "-d", "--name", "bad", "busybox", program]).fails_with(code);
+        let life = brig.life(&brig.containers()[0]);
+        assert_eq!((&life["status"], &life["exitCode"]), (&"created".into(), &code.into()));
+        assert_eq!(brig.ok(&["rm", "bad"]), "bad\n");
+        nothing_is_left(brig);
+    }
+});
+
+story!(a_created_container_waits_for_its_start, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let id =
+        brig.ok(&["create", "--name", "later", "--rm", "-e", "A=b", "busybox", "sh", "-c", "exit ${#A}$A"]);
+    // What sweeps left-overs spares it.
+    brig.ok(&["images"]);
+    assert_eq!(brig.containers(), [id.trim()]);
+    assert!(brig.run(&["pause", "later"]).fails_with(1).contains("not running"));
+    brig.ok(&["rm", "later"]);
+    let id = brig.ok(&[
+        "create",
+        "--name",
+        "later",
+        "-e",
+        "A=3",
+        "busybox",
+        "sh",
+        "-c",
+        "echo x >> /file; exit $A",
+    ]);
+    for starts in 1..=3 {
+        assert_eq!(brig.run(&["start", "-a", "later"]).code, 3);
+        assert_eq!(brig.life(id.trim())["exitCode"], 3, "start {starts}");
+    }
+    // What it wrote stays from one start to the next.
+    let written = brig.store().join("containers").join(id.trim()).join("upper/file");
+    assert_eq!(fs::read_to_string(written).unwrap(), "x\nx\nx\n");
+    // After a reboot the run directory is empty.
+    fs::remove_dir_all(brig.directory().join("run")).unwrap();
+    assert_eq!(brig.run(&["start", "-a", "later"]).code, 3);
+    brig.ok(&["rm", "later"]);
+    nothing_is_left(brig);
+});
+
+story!(of_two_starters_one_wins, [root, user], |brig| {
+    brig.import_busybox();
+    let id = brig.ok(&["create", "--name", "one", "busybox", "sleep", "1000"]);
+    let starters: Vec<Child> = (0..8)
+        .map(|_| brig.command(&["start", "one"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        .collect();
+    for mut starter in starters {
+        assert!(starter.wait().unwrap().success());
+    }
+    let sleepers = |id: &str| {
+        let state = fs::read_to_string(brig.directory().join("run/c").join(id).join("state.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&state).unwrap()["pid"].clone()
+    };
+    assert_eq!(sleepers(id.trim()), brig.life(id.trim())["pid"]);
+    brig.ok(&["rm", "-f", "one"]);
+    nothing_is_left(brig);
+});
+
+story!(frozen_and_renamed_and_replaced, [root], |brig| {
+    brig.import_busybox();
+    let id = detached(brig, "cold", &[], "while :; do echo x; sleep 0.01; done");
+    assert_eq!(brig.ok(&["pause", "cold"]), "cold\n");
+    assert!(brig.run(&["pause", "cold"]).fails_with(1).contains("already paused"));
+    assert_eq!(brig.ok(&["unpause", "cold"]), "cold\n");
+    assert!(brig.run(&["unpause", "cold"]).fails_with(1).contains("not paused"));
+    brig.ok(&["pause", "cold"]);
+    brig.ok(&["rename", "cold", "warm"]);
+    assert!(brig.run(&["kill", "cold"]).fails_with(1).contains("cold"));
+    brig.ok(&["stop", "-t", "1", "warm"]);
+    assert_eq!(brig.life(&id)["status"], "exited");
+    detached(brig, "other", &[], "sleep 1000");
+    assert!(brig.run(&["rename", "warm", "other"]).code != 0);
+    let replaced = detached(brig, "other", &["--replace"], "sleep 1000");
+    assert_eq!(brig.containers().len(), 2);
+    brig.ok(&["rm", "-f", "warm", &replaced]);
+    nothing_is_left(brig);
+});
+
+story!(a_killed_monitor_ends_nothing_and_loses_nothing, [root, user], |brig| {
+    brig.import_busybox();
+    let script = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done; echo done >&2; \
+                  trap 'exit 9' TERM; while :; do sleep 0.05; done";
+    let id = detached(brig, "loud", &[], script);
+    let pid = brig.life(&id)["pid"].clone();
+    for _ in 0..5 {
+        for watcher in watchers(brig, &id) {
+            kill(watcher);
+            until("the monitor is dead", || !watchers(brig, &id).contains(&watcher));
+        }
+        // Any command that looks at it makes a new monitor.
+        brig.run(&["unpause", "loud"]).fails_with(1);
+        assert!(!watchers(brig, &id).is_empty());
+        assert_eq!(brig.life(&id)["pid"], pid);
+    }
+    until("all is logged", || log(brig, &id).contains("done\n"));
+    let expected: String = (1..=2000).map(|number| format!("line {number}\n")).collect();
+    assert_eq!(log(brig, &id).replace("done\n", ""), expected);
+    brig.ok(&["stop", "loud"]);
+    let life = brig.life(&id);
+    assert_eq!((&life["status"], &life["exitCode"]), (&"exited".into(), &9.into()), "{life}");
+    brig.ok(&["rm", "loud"]);
+    nothing_is_left(brig);
+});
+
+story!(a_killed_starter_leaves_nothing_or_a_whole_container, [root, user], |brig| {
+    brig.import_busybox();
+    for delay in 0..20 {
+        let mut starter = brig
+            .command(&["run", "-d", "--name", "half", "busybox", "sleep", "1000"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(delay * 700));
+        drop(starter.kill());
+        starter.wait().unwrap();
+        let told = || {
+            let removed = brig.run(&["rm", "-f", "half"]);
+            // A start that goes on without its starter may take the name only now.
+            removed.code == 0 || brig.containers().is_empty()
+        };
+        until("it is removed, or was never there", told);
+        until("nothing comes after", || {
+            drop(brig.run(&["rm", "-f", "half"]));
+            brig.ok(&["images"]);
+            brig.containers().is_empty()
+        });
+    }
+});
+
+story!(restart_policies_start_again, [root, user], |brig| {
+    brig.import_busybox();
+    let id = detached(brig, "again", &["--restart", "on-failure:2"], "echo once; exit 4");
+    assert_eq!(brig.ok(&["wait", "again"]), "4\n");
+    assert_eq!((&brig.life(&id)["restartCount"], &brig.life(&id)["exitCode"]), (&2.into(), &4.into()));
+    assert_eq!(log(brig, &id), "once\nonce\nonce\n");
+    let id = detached(brig, "always", &["--restart", "always"], "exit 0");
+    until("it is started again", || brig.life(&id)["restartCount"].as_u64() > Some(1));
+    brig.ok(&["stop", "always"]);
+    let life = brig.life(&id);
+    assert_eq!((&life["status"], &life["stoppedByUser"]), (&"exited".into(), &true.into()), "{life}");
+    brig.ok(&["rm", "again", "always"]);
+    nothing_is_left(brig);
+});
+
+/// A client whose streams are pipes.
+fn client(brig: &Brig, arguments: &[&str]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut child = brig
+        .command(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    (child, input, output)
+}
+
+fn line(output: &mut impl BufRead) -> String {
+    let mut text = String::new();
+    output.read_line(&mut text).unwrap();
+    text
+}
+
+story!(clients_come_and_go, [root, user, bare], |brig| {
+    brig.import_busybox();
+    detached(brig, "chat", &["-i"], "while read line; do echo heard $line; [ $line = end ] && exit 6; done");
+    let (mut first, mut first_in, mut first_out) = client(brig, &["attach", "chat"]);
+    first_in.write_all(b"one\n").unwrap();
+    assert_eq!(line(&mut first_out), "heard one\n");
+    let (mut second, mut second_in, mut second_out) = client(brig, &["attach", "chat"]);
+    // Both hear what either says.
+    second_in.write_all(b"two\n").unwrap();
+    assert_eq!(line(&mut second_out), "heard two\n");
+    assert_eq!(line(&mut first_out), "heard two\n");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    second_in.write_all(b"three\nend\n").unwrap();
+    let mut rest = String::new();
+    second_out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "heard three\nheard end\n");
+    assert_eq!(second.wait().unwrap().code(), Some(6));
+    brig.ok(&["rm", "chat"]);
+});
+
+story!(keys_leave_a_terminal_running, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let script = "stty -echo; echo ready; while read line; do echo heard $line; done";
+    let (mut run, mut input, mut output) = client(
+        brig,
+        &["run", "-it", "--name", "tty", "--detach-keys", "ctrl-a,x", "busybox", "sh", "-c", script],
+    );
+    assert_eq!(line(&mut output), "ready\r\n");
+    input.write_all(b"one\n").unwrap();
+    assert_eq!(line(&mut output), "heard one\r\n");
+    input.write_all(b"\x01x").unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    let (mut attach, mut input, mut output) = client(brig, &["attach", "tty"]);
+    input.write_all(b"two\n").unwrap();
+    assert_eq!(line(&mut output), "heard two\r\n");
+    // So does whoever kills the client.
+    attach.kill().unwrap();
+    attach.wait().unwrap();
+    let (mut attach, mut input, mut output) = client(brig, &["attach", "tty"]);
+    input.write_all(b"three\n").unwrap();
+    assert_eq!(line(&mut output), "heard three\r\n");
+    brig.ok(&["kill", "tty"]);
+    assert_eq!(attach.wait().unwrap().code(), Some(137));
+    brig.ok(&["rm", "tty"]);
+    nothing_is_left(brig);
+});
+
+story!(a_foreground_container_is_listed_and_stopped, [root, user], |brig| {
+    brig.import_busybox();
+    let (mut run, _input, mut output) = client(
+        brig,
+        &[
+            "run",
+            "--name",
+            "front",
+            "busybox",
+            "sh",
+            "-c",
+            "echo up; trap 'exit 8' TERM; while :; do sleep 0.05; done",
+        ],
+    );
+    assert_eq!(line(&mut output), "up\n");
+    assert!(brig.run(&["attach", "front"]).fails_with(1).contains("foreground"));
+    assert_eq!(brig.ok(&["stop", "front"]), "front\n");
+    assert_eq!(run.wait().unwrap().code(), Some(8));
+    assert_eq!(brig.ok(&["wait", "front"]), "8\n");
+    brig.ok(&["rm", "front"]);
+    nothing_is_left(brig);
+});
+
+story!(pid_and_id_are_written, [root, user], |brig| {
+    brig.import_busybox();
+    let (pid, id) = (brig.directory().join("pid"), brig.directory().join("id"));
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    let flags = ["--pidfile", pid.to_str().unwrap(), "--cidfile", id.to_str().unwrap()];
+    let printed = detached(brig, "files", &flags, "sleep 1000");
+    assert_eq!(text(&id), printed);
+    assert_eq!(text(&pid), brig.life(&printed)["pid"].to_string());
+    brig.ok(&["rm", "-f", "files"]);
+});
