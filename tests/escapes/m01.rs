@@ -16,8 +16,8 @@ pub(crate) const ROW: Row = Row {
     title: "files of the host copied into a volume",
     faults: &["CVE-2022-23648"],
     kinds: &[Kind::Static],
-    defence: "runtime/src/child/copy.rs: what is copied is found inside the root, by descriptor; an image's volumes \
-              make nothing",
+    defence: "container/src/copy_up.rs, runtime/src/child/copy.rs: what is copied is found in the image or inside \
+              the root, by descriptor",
 };
 
 /// What the canary's file says: it must not be seen inside.
@@ -46,6 +46,12 @@ fn links(root: &std::path::Path, canary: &Canary) {
     symlink("../../../../../../../../..", root.join("up")).unwrap();
 }
 
+/// The links, and what they lead to inside.
+fn inside(root: &std::path::Path, canary: &Canary) {
+    links(root, canary);
+    fs::create_dir_all(root.join(canary.path().strip_prefix("/").unwrap()).join("empty")).unwrap();
+}
+
 /// Looks for the canary's secret from inside, wherever it is, and writes to where it would be.
 fn look(canary: &Canary) -> String {
     let outside = canary.path().display();
@@ -57,11 +63,39 @@ fn look(canary: &Canary) -> String {
 held!(an_images_volume_copies_nothing, [root, user], |brig| {
     let canary = Canary::new(brig.directory(), "canary");
     let instruction = format!("VOLUME {:?}", volumes(&canary));
-    tests::attack::image(brig, "volumes", &[&instruction], |root| links(root, &canary));
+    tests::attack::image(brig, "volumes", &[&instruction], |root| inside(root, &canary));
     let outcome = brig.run(&["run", "--rm", "volumes", "sh", "-c", &look(&canary)]);
     assert!(outcome.stdout.contains("looked"), "{outcome}");
     assert!(!outcome.stdout.contains(SECRET), "{outcome}");
     canary.assert_untouched(instruction);
+});
+
+/// What a volume gets that is mounted where the image has a link to the canary.
+fn filled(brig: &Brig, weak: &str) -> String {
+    let canary = Canary::new(brig.directory(), "canary");
+    let outside = canary.path().display().to_string();
+    tests::attack::image(brig, "linked", &["VOLUME /link"], |root| inside(root, &canary));
+    let mut seen = String::new();
+    for target in ["/link".to_owned(), format!("/up{outside}")] {
+        let script = format!("cat {target}/secret; echo looked");
+        let volume = format!("filled:{target}");
+        let mut command = brig.command(&["run", "--rm", "-v", &volume, "linked", "sh", "-c", &script]);
+        let outcome = testkit::run(command.env("BRIG_WEAKEN", weak));
+        assert!(outcome.stdout.contains("looked"), "{outcome}");
+        seen.push_str(&outcome.stdout);
+        drop(brig.run(&["volume", "rm", "filled"]));
+    }
+    canary.assert_untouched("a volume was filled");
+    seen
+}
+
+held!(a_volume_gets_the_images_files_only, [root, user], |brig| {
+    let seen = filled(brig, "");
+    assert!(!seen.contains(SECRET), "{seen}");
+});
+
+control!(copied_from_a_joined_path, Target::Weakened("engine-copy-up"), [root], |brig| {
+    filled(&brig.with_seams(), "engine-copy-up").contains(SECRET)
 });
 
 /// A tmpfs that is filled with what was there before.

@@ -9,12 +9,15 @@ use tests::attack::Canary;
 use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
 
+use crate::race::{Flipper, Until, for_a_while};
+
 pub(crate) const ROW: Row = Row {
     id: "M9",
     title: "mounts that cross a bind mount",
     faults: &["CVE-2024-9407", "CVE-2024-9675", "CVE-2024-11218"],
-    kinds: &[Kind::Static, Kind::Inside],
-    defence: "container/src/spec/mounts.rs: a bind mount is private unless it is asked to be shared",
+    kinds: &[Kind::Static, Kind::Inside, Kind::BruteRace],
+    defence: "container/src/spec/mounts.rs: a bind mount is private unless it is asked to be shared; \
+              container/src/volumes.rs: a part of a volume is resolved in it, and the runtime opens that very inode",
 };
 
 /// Runs a shell script in a mount namespace of its own in which `data`, the source, is a shared mount. `$@` is
@@ -113,6 +116,39 @@ fn targets(canary: &Path) -> Vec<String> {
         format!("/link/{climb}{outside}/new/deeper"),
     ]
 }
+
+/// Mounts a part of a volume again and again while a neighbour who has the whole volume exchanges that part with a link
+/// out of it; answers whether the canary was seen.
+fn subpath_race(brig: &Brig, until: Until, weak: &str) -> bool {
+    brig.import_busybox();
+    let canary = Canary::new(brig.directory(), "canary");
+    brig.ok(&["volume", "create", "shared"]);
+    let data = brig.store().join("volumes/shared/data");
+    fs::create_dir_all(data.join("part")).unwrap();
+    std::os::unix::fs::symlink(canary.path(), data.join("link")).unwrap();
+    if let Some(user) = brig.as_user() {
+        user.give(&data.join("part"));
+    }
+    let flipper = Flipper::new(&data.join("part"), &data.join("link"));
+    let mount = "type=volume,src=shared,dst=/p,volume-subpath=part";
+    let (lost, count) = for_a_while(until, || {
+        let arguments = ["run", "--rm", "--mount", mount, "busybox", "cat", "/p/secret"];
+        let outcome = testkit::run(brig.command(&arguments).env("BRIG_WEAKEN", weak));
+        outcome.stdout.contains("canary")
+    });
+    drop(flipper);
+    assert!(count > 0, "nothing was tried");
+    canary.assert_untouched("parts of a volume");
+    lost
+}
+
+held!(a_part_of_a_volume_is_in_it, [root, user], |brig| {
+    assert!(!subpath_race(brig, Until::Held, ""), "the canary was mounted");
+});
+
+control!(a_joined_part_is_anywhere, Target::Weakened("engine-subpath"), [root], |brig| {
+    subpath_race(&brig.with_seams(), Until::Lost, "engine-subpath")
+});
 
 control!(a_shared_mount_gets_in_and_out, Target::Opened(":rshared"), [root], |brig| {
     brig.import_busybox();

@@ -37,6 +37,16 @@ impl Canary {
         Self { directory, before }
     }
 
+    /// The same, with everything a user's own.
+    #[must_use]
+    pub fn given_to(mut self, user: &testkit::User) -> Self {
+        for path in self.before.keys() {
+            user.give(path);
+        }
+        self.before = facts(&self.directory);
+        self
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

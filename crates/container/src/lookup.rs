@@ -50,7 +50,8 @@ pub(crate) fn read(layers: &[OwnedFd], path: &str, limit: u64) -> Result<Option<
     }
 }
 
-/// Finds a directory of the merged view, following symlinks inside it; `None` where something else or nothing is there.
+/// Finds a directory below the root of the merged view, following symlinks inside it; `None` where something else or
+/// nothing is there, or the root itself.
 ///
 /// # Errors
 /// The kernel's, and `ELOOP` for too many symlinks.
@@ -94,7 +95,11 @@ fn open(layers: &[OwnedFd], path: &str) -> rustix::io::Result<Found> {
             }
         }
     }
-    Ok(trail.pop().map_or(Found::Nothing, Found::Directory))
+    Ok(match trail.pop() {
+        Some(found) if !trail.is_empty() => Found::Directory(found),
+        // The root, whose layers cannot be read by the descriptors that were given.
+        _ => Found::Nothing,
+    })
 }
 
 /// The components of a path, last first, without empty ones and `.`.

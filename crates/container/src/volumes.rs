@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use oci::image::Config;
-use rustix::fs::{OFlags, XattrFlags};
+use rustix::fs::{Mode, OFlags, XattrFlags};
 use store::{Ownership, Snapshot, Store};
 use volume::{Device, Held, Meta, Name, Owner, Volumes, What};
 
@@ -21,6 +21,7 @@ use crate::run::Site;
 use crate::spec::mounts::same;
 use crate::value::mount::{MountKind, MountRequest};
 use crate::value::name::ContainerId;
+use crate::weaken::{self, Defence};
 
 /// Most volumes that an image may name: each makes a directory.
 const MAX_IMAGE_VOLUMES: usize = 128;
@@ -198,20 +199,30 @@ fn hold_or_make(volumes: &Volumes, name: &Name, meta: &Meta) -> Result<Held> {
 /// Copies what the image has at a path into a volume that has nothing yet.
 fn fill(volumes: &Volumes, held: &Held, target: &str, snapshot: &Snapshot) -> Result<()> {
     // Without root's rights over the layers one cannot always tell; then the copying process finds out.
-    let nothing = matches!(lookup::directory(&snapshot.lower, target), Ok(None));
+    let nothing = matches!(image_directory(snapshot, target), Ok(None));
     if nothing {
         return Ok(());
     }
     let Some(filling) = held.fill(volumes)? else { return Ok(()) };
-    volumes.owner().work("fill", held.name.as_str(), || {
-        match lookup::directory(&snapshot.lower, target) {
-            Ok(Some(image)) => copy_up(&image, &held.data).map_err(|failure| failure.to_string()),
-            Ok(None) => Ok(()),
-            Err(errno) => Err(format!("look for `{}` in the image: {errno}", target.escape_debug())),
-        }
+    volumes.owner().work("fill", held.name.as_str(), || match image_directory(snapshot, target) {
+        Ok(Some(image)) => copy_up(&image, &held.data).map_err(|failure| failure.to_string()),
+        Ok(None) => Ok(()),
+        Err(errno) => Err(format!("look for `{}` in the image: {errno}", target.escape_debug())),
     })?;
     filling.done()?;
     Ok(())
+}
+
+/// What an image has at a path.
+fn image_directory(snapshot: &Snapshot, target: &str) -> rustix::io::Result<Option<lookup::Merged>> {
+    if weaken::is_off(Defence::CopyUp) {
+        // What an engine does that joins paths.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let top = snapshot.lower.first().ok_or(rustix::io::Errno::NOENT)?;
+        let joined = target.trim_start_matches('/');
+        return Ok(rustix::fs::openat(top, joined, flags, Mode::empty()).ok().map(|found| vec![found]));
+    }
+    lookup::directory(&snapshot.lower, target)
 }
 
 /// A later start may be typed elsewhere.
@@ -377,6 +388,17 @@ fn source_of(held: &Held, subpath: Option<&str>) -> Result<VolumeSource> {
 /// the volume, and the runtime compares what it then opens with what was found here.
 fn directory_of(held: &Held, subpath: Option<&str>) -> Result<VolumeSource> {
     let flags = OFlags::PATH;
+    if let Some(path) = subpath
+        && weaken::is_off(Defence::Subpath)
+    {
+        let path = held.path.join(path).to_string_lossy().into_owned();
+        let stat = rustix::fs::stat(path.as_str()).map_err(|source| Error::System {
+            action: "look at",
+            path: held.path.clone(),
+            source,
+        })?;
+        return Ok(VolumeSource::Directory { path, identity: (stat.st_dev, stat.st_ino) });
+    }
     let opened = match subpath {
         Some(path) => files::root::open(&held.data, path, flags).map_err(|error| match error.errno() {
             Some(errno) => {

@@ -17,6 +17,10 @@ pub(crate) enum Defence {
     Lock,
     /// `cp` works in the container's namespaces, and below its root (CVE-2018-15664).
     CopyView,
+    /// What is copied into a volume is found in the image, by descriptor (CVE-2022-23648).
+    CopyUp,
+    /// A part of a volume is found in the volume, and is what is mounted (CVE-2023-0778 and its kin).
+    Subpath,
 }
 
 impl Defence {
@@ -29,6 +33,8 @@ impl Defence {
             Self::FileLimit => "engine-file-limit",
             Self::Lock => "engine-lock",
             Self::CopyView => "engine-copy-view",
+            Self::CopyUp => "engine-copy-up",
+            Self::Subpath => "engine-subpath",
         }
     }
 }
@@ -46,8 +52,15 @@ pub(crate) const fn is_off(_defence: Defence) -> bool {
 /// When a name is unknown: a control that weakens nothing would show nothing.
 #[cfg(feature = "test-weaken")]
 pub(crate) fn is_off(defence: Defence) -> bool {
-    const ALL: [Defence; 5] =
-        [Defence::Numbers, Defence::Inheritable, Defence::FileLimit, Defence::Lock, Defence::CopyView];
+    const ALL: [Defence; 7] = [
+        Defence::Numbers,
+        Defence::Inheritable,
+        Defence::FileLimit,
+        Defence::Lock,
+        Defence::CopyView,
+        Defence::CopyUp,
+        Defence::Subpath,
+    ];
     let names = std::env::var("BRIG_WEAKEN").unwrap_or_default();
     let ours = names.split(',').filter(|name| name.starts_with("engine-"));
     ours.fold(false, |off, name| {
