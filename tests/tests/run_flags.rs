@@ -23,9 +23,7 @@ fn warns(outcome: &Outcome, words: &str) {
 
 story!(every_flag_of_docker_that_is_not_there_says_so, [root], |brig| {
     for (flags, hint) in [
-        (&["--publish", "80:80"][..], "--network host"),
-        (&["--volumes-from", "a"], "-v"),
-        (&["--gpus", "all"], "--device"),
+        (&["--gpus", "all"][..], "--device"),
         (&["--pull", "always"], "brig load"),
         (&["--network", "bridge"], "--network none"),
         (&["--pid", "container:a"], "later"),

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use crate::command::Described;
+
 /// Exit code of wrong usage, and of `run` for errors of the engine itself, as docker has it.
 pub(crate) const ENGINE_ERROR: u8 = 125;
 /// Exit code of every other command that failed, as docker has it.
@@ -82,6 +84,11 @@ impl Failure {
     /// The exit code of the process.
     pub(crate) fn exit_code(&self) -> u8 {
         self.code.unwrap_or(ENGINE_ERROR)
+    }
+
+    /// What a command said of itself, where that was asked for.
+    pub(crate) fn described(self) -> Option<Described> {
+        self.error.downcast().ok().map(|described| *described)
     }
 
     /// Whether anything is to be printed.

@@ -24,12 +24,15 @@ use crate::error::{Error, Result};
 use crate::overlays::DIRECTORY as OVERLAYS;
 use crate::record::Record;
 use crate::stop;
+use crate::value::generated::generate;
 use crate::value::name::{ContainerId, Name};
 use crate::volumes;
 use crate::weaken::{self, Defence};
 
 /// File in a container's directory: what it is.
 const RECORD: &str = "config.json";
+/// Most names that are generated for one container.
+const MOST_ATTEMPTS: u32 = 100;
 /// Most bytes of it.
 const MAX_RECORD: u64 = 4 << 20;
 
@@ -117,6 +120,11 @@ impl<'a> Containers<'a> {
         self.store.path()
     }
 
+    /// Whose the files of images are.
+    pub(crate) fn ownership(&self) -> &store::Ownership {
+        self.store.ownership()
+    }
+
     /// The run-time directory that [`Self::open`] was given.
     #[must_use]
     pub fn runroot(&self) -> &Path {
@@ -166,14 +174,32 @@ impl<'a> Containers<'a> {
         let opened = open(self.containers.as_fd(), id.as_str()).map_err(system("open", id.as_str()))?;
         let path = self.store.path().join("containers").join(id.as_str());
         let mut reserved = Reserved { id, directory: opened, path, name: None, alive };
-        if let Some(name) = name {
-            if let Err(error) = self.take_name(name, &reserved.id) {
+        let taken = match name {
+            Some(name) => self.take_name(name, &reserved.id).map(|()| name.clone()),
+            None => self.take_any_name(&reserved.id),
+        };
+        match taken {
+            Ok(name) => reserved.name = Some(name),
+            Err(error) => {
                 self.remove(reserved)?;
                 return Err(error);
             }
-            reserved.name = Some(name.clone());
         }
         Ok(reserved)
+    }
+
+    /// Reserves a generated name. Two words are soon taken among thousands of containers; then digits follow.
+    fn take_any_name(&self, id: &ContainerId) -> Result<Name> {
+        let mut attempt = 0;
+        loop {
+            let bytes = random()?;
+            let name = generate([bytes[0], bytes[1], bytes[2], bytes[3]], attempt);
+            match self.take_name(&name, id) {
+                Ok(()) => return Ok(name),
+                Err(Error::NameInUse { .. }) if attempt < MOST_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// `symlink(2)` reserves: of two that ask for one name, one gets it. A name left by a dead container
@@ -634,6 +660,12 @@ impl<'a> Containers<'a> {
 }
 
 impl Reserved {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> Option<&Name> {
+        self.name.as_ref()
+    }
+
     /// Writes what is kept about the container. It is whole for every reader; a power cut may lose it, and
     /// with it the container, which is then swept.
     ///

@@ -27,6 +27,7 @@ mod guard;
 pub mod health;
 mod helper;
 mod host;
+mod inspect;
 mod kept;
 mod kernel_files;
 pub mod logs;
@@ -56,6 +57,7 @@ pub mod volumes;
 mod wait;
 mod weaken;
 mod weakening;
+mod written;
 
 pub use archive::{Change, ChangeKind};
 pub use attach::{Attach, Attached, Connection, attach};
@@ -71,6 +73,7 @@ pub use exec::{Exec, Executed, Running};
 pub use export::export;
 pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, VolumeSource, resolve};
+pub use inspect::inspect;
 pub use kernel_files::{MASKED, READ_ONLY};
 pub use network::{Connected, Network, NetworkConfig, NetworkFacts, NetworkOptions};
 pub use options::{

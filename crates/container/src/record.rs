@@ -29,13 +29,16 @@ pub struct Record {
     pub image_id: String,
     /// When it was created, in seconds since 1970.
     pub created: i64,
+    /// Nanoseconds on top, which order those of one second.
+    #[serde(default)]
+    pub created_nanoseconds: u32,
     /// Whether it is removed when it ends.
     pub remove: bool,
     /// The program and its words.
     pub command: Vec<String>,
     /// The signal that asks it to stop.
     pub stop_signal: i32,
-    /// Its labels: the person's only, the image's are the image's.
+    /// Its labels: the image's and the person's.
     pub labels: BTreeMap<String, String>,
     /// What was opened.
     pub weakenings: Vec<Weakening>,

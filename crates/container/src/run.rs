@@ -4,6 +4,7 @@
 //! then the hold on the image; taken down in reverse. Until the record is written a container counts as one
 //! that was not meant to stay.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -234,7 +235,7 @@ fn make(
             // Who goes away has it in the run-time state only: each file on a disk costs its making and removal.
             reserved.write_json("spec.json", &configured.spec)?;
         }
-        reserved.write_record(&record(site, (name, image), options, &configured, &reserved.id)?)?;
+        reserved.write_record(&record(site, (name, image), options, &configured, reserved)?)?;
         Ok(configured)
     });
     match made {
@@ -361,20 +362,21 @@ fn record(
     (name, image): (&str, &Image),
     options: &Options,
     configured: &Configured,
-    id: &ContainerId,
+    reserved: &Reserved,
 ) -> Result<Record> {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let config = &image.configuration.config;
     Ok(Record {
-        id: id.to_string(),
-        name: options.name.as_ref().map(ToString::to_string),
+        id: reserved.id.to_string(),
+        name: reserved.name().map(ToString::to_string),
         image: name.to_owned(),
         image_id: image.id.to_string(),
         created: now.tv_sec,
+        created_nanoseconds: u32::try_from(now.tv_nsec).unwrap_or(0),
         remove: options.remove,
         command: configured.spec.process.as_ref().map(|process| process.args.clone()).unwrap_or_default(),
         stop_signal: configured.stop_signal,
-        labels: options.labels.iter().cloned().collect(),
+        labels: labels(config, options),
         weakenings: configured.weakenings.clone(),
         protections: configured.protections.clone(),
         stop_timeout: options.stop_timeout,
@@ -391,6 +393,15 @@ fn record(
         mounts: volumes::points(site.store, options),
         secrets: options.secrets.clone(),
     })
+}
+
+/// The image's labels and the person's, which win. An image that brings more than a record should hold keeps its own.
+fn labels(config: &oci::image::Config, options: &Options) -> BTreeMap<String, String> {
+    const MOST: usize = 1 << 20;
+    let bytes: usize = config.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let mut labels = if bytes <= MOST { config.labels.clone() } else { BTreeMap::new() };
+    labels.extend(options.labels.iter().cloned());
+    labels
 }
 
 /// The process as `inspect` shows it.

@@ -18,28 +18,12 @@ use crate::{output, site};
 #[command(
     override_usage = "brig system boot",
     after_help = "Containers of the restart policy always are started, and those of unless-stopped that nobody \
-stopped. Those that run are left alone, so it may be run at any time.\n\nExample:\n  brig generate boot"
+stopped. Those that run are left alone, so it may be run at any time.\n\nExamples:\n  brig generate boot"
 )]
 struct Boot {
     /// How many are started at the same time; as many as there are processors
     #[arg(long, value_name = "NUMBER")]
     parallel: Option<usize>,
-}
-
-/// Runs `brig system`.
-pub(crate) fn system(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    const VERBS: &[command::Command] = &[command::Command {
-        name: "boot",
-        about: "Start the containers that should run since the machine does",
-        run,
-    }];
-    let mut args = args.into_iter();
-    match args.next() {
-        Some(word) if word != "--help" && word != "-h" => {
-            command::dispatch(global, VERBS, "brig system", &word, args.collect())
-        }
-        _ => output::print(&command::listing(VERBS)).map(|()| 0),
-    }
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {

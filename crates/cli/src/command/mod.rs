@@ -6,25 +6,29 @@
 pub(crate) mod attach;
 mod boot;
 mod commit;
+mod complete;
 mod cp;
 mod diff;
 mod doctor;
 mod events;
+mod examples;
 mod exec;
 mod export;
 mod generate;
+mod group;
 mod healthcheck;
 mod image;
-mod image_inspect;
 mod images;
 mod import;
 mod info;
+mod inspect;
 mod journal;
 mod kill;
 mod load;
 mod logs;
 mod pause;
 mod port;
+mod ps;
 mod rename;
 mod restart;
 mod rm;
@@ -57,6 +61,7 @@ use crate::global::{Early, Global};
 use crate::{note, output, sealed};
 
 /// One command: its name, what help says about it, its entry point.
+#[derive(Clone, Copy)]
 struct Command {
     name: &'static str,
     about: &'static str,
@@ -76,6 +81,12 @@ const COMMANDS: &[Command] = &[
     Command { name: "kill", about: "Send a signal to containers", run: kill::run },
     Command { name: "restart", about: "Stop containers and start them again", run: restart::run },
     Command { name: "attach", about: "Connect the terminal to a running container", run: attach::run },
+    Command { name: "ps", about: "List containers", run: ps::run },
+    Command {
+        name: "inspect",
+        about: "Print everything about containers or images as JSON",
+        run: inspect::run,
+    },
     Command { name: "pause", about: "Freeze the processes of containers", run: pause::run },
     Command { name: "unpause", about: "Let frozen containers go on", run: unpause::run },
     Command { name: "wait", about: "Wait until containers end and print their exit codes", run: wait::run },
@@ -103,6 +114,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "rmi", about: "Remove images", run: rmi::run },
     Command { name: "save", about: "Write images to an archive or a directory", run: save::run },
     Command { name: "tag", about: "Give an image another name", run: tag::run },
+    Command { name: "container", about: "Commands on containers", run: group::container },
     Command { name: "image", about: "Commands on images", run: image::run },
     Command {
         name: "events",
@@ -110,14 +122,80 @@ const COMMANDS: &[Command] = &[
         run: events::run,
     },
     Command { name: "journal", about: "Show who did what, and check the record of it", run: journal::run },
-    Command { name: "system", about: "Commands on the whole of brig", run: boot::system },
     Command { name: "unshare", about: "Run a program in your own user namespace", run: unshare::run },
     Command { name: "doctor", about: "Show what this host lacks and how to mend it", run: doctor::run },
     Command { name: "info", about: "Print where things are kept and what this machine is", run: info::run },
     Command { name: "secret", about: "Commands on secrets", run: secret::run },
     Command { name: "volume", about: "Commands on volumes", run: volume::run },
+    Command { name: "system", about: "Commands on the whole of brig", run: group::system },
+    Command { name: "completion", about: "Print the completion script of a shell", run: complete::script },
+    Command { name: "help", about: "Print help about a command", run: help_of },
     Command { name: "version", about: "Print the version", run: version::run },
 ];
+
+/// Instead of a command's words: it answers with [`Described`] and does nothing. No program can be called with it.
+pub(crate) const DESCRIBE: &str = "\0describe";
+
+/// What a command says of itself, for completion.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Described {
+    /// A noun.
+    #[error("a noun")]
+    Verbs(Vec<String>),
+    /// A command with flags; `positional` is what help calls its words.
+    #[error("a command")]
+    Flags { flags: Vec<DescribedFlag>, positional: String },
+}
+
+/// One flag of a command.
+#[derive(Debug)]
+pub(crate) struct DescribedFlag {
+    /// `--name` and `-n`.
+    pub(crate) names: Vec<String>,
+    /// Whether the next word is its value.
+    pub(crate) takes_value: bool,
+}
+
+/// Answers [`DESCRIBE`].
+pub(crate) fn described<P: Parser>(args: &[OsString]) -> Result<(), Failure> {
+    if !args.first().is_some_and(|word| word == DESCRIBE) {
+        return Ok(());
+    }
+    let mut command = P::command();
+    command.build();
+    let flags = command.get_arguments().filter(|flag| !flag.is_positional() && !flag.is_hide_set());
+    let flags = flags.map(|flag| DescribedFlag {
+        names: flag
+            .get_long()
+            .map(|long| format!("--{long}"))
+            .into_iter()
+            .chain(flag.get_short().map(|short| format!("-{short}")))
+            .collect(),
+        takes_value: flag.get_action().takes_values() && !flag.is_require_equals_set(),
+    });
+    let names =
+        |flag: &clap::Arg| flag.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
+    let positional = command.get_positionals().find_map(names).unwrap_or_default();
+    Err(Failure::user(Described::Flags { flags: flags.collect(), positional }))
+}
+
+/// Runs `brig help`: what `--help` says.
+fn help_of(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failure> {
+    if args.first().is_some_and(|word| word == DESCRIBE) {
+        let positional = "COMMAND".to_owned();
+        return Err(Failure::user(Described::Flags { flags: Vec::new(), positional }));
+    }
+    if args.is_empty() {
+        return output::print(&help()).map(|()| 0);
+    }
+    if args[0] == "--help" || args[0] == "-h" {
+        let text = "Print help about a command\n\nUsage: brig help [COMMAND [VERB]]\n\nExamples:\n  brig help run\n  brig help volume create\n";
+        return output::print(text).map(|()| 0);
+    }
+    let word = args.remove(0);
+    args.push("--help".into());
+    dispatch(global, COMMANDS, "brig", &word, args)
+}
 
 /// Runs the command line for people and returns its exit code.
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
@@ -128,6 +206,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Early::Help => output::print(&help()).map(|()| 0),
         Early::Version => output::print(&format!("brig version {}\n", env!("CARGO_PKG_VERSION"))).map(|()| 0),
         Early::Command => match args.next() {
+            Some(word) if word == "__complete" => complete::answer(&global, args.collect()),
             Some(word) => {
                 let after: Vec<OsString> = args.collect();
                 global.note.begin(&word, &after, &all);
@@ -179,8 +258,27 @@ fn sealed_for(site: &Site<'_>, id: &ContainerId) -> Result<(), Failure> {
 
 /// Parses the words of one command. Help and usage errors are printed here, as clap words them.
 pub(crate) fn parse<P: Parser>(name: &str, args: Vec<OsString>) -> Result<P, Failure> {
+    described::<P>(&args)?;
+    try_parse(name, args, None).map_err(|error| usage_error(name, &error))
+}
+
+/// As [`parse`], for who has more to say of an error, or whose flags serve more than one command.
+pub(crate) fn try_parse<P: Parser>(
+    name: &str,
+    args: Vec<OsString>,
+    usage: Option<String>,
+) -> Result<P, clap::Error> {
+    let mut command = P::command();
+    if let Some(usage) = usage {
+        command = command.override_usage(usage);
+    }
+    if command.get_after_help().is_none()
+        && let Some(examples) = examples::of(name)
+    {
+        command = command.after_help(examples);
+    }
     let words = std::iter::once(OsString::from(name)).chain(args);
-    P::try_parse_from(words).map_err(|error| usage_error(name, &error))
+    P::from_arg_matches(&command.try_get_matches_from_mut(words)?)
 }
 
 /// What a command that could not be parsed ends with; asking for help is no failure.

@@ -224,6 +224,11 @@ pub fn signal(text: &str) -> Option<i32> {
     (1..=64).contains(&number).then_some(number)
 }
 
+/// The name of a signal without `SIG`; `None` for a real-time one.
+pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
+    SIGNALS.iter().find(|(_, number)| *number == signal).map(|(name, _)| *name)
+}
+
 /// The signal that asks the container to stop: the flag's, else the image's, else `TERM`.
 pub(crate) fn stop_signal(config: &Config, options: &Options) -> Result<i32> {
     let reason = "not a signal, see signal(7)";

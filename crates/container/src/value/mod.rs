@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod environment;
+pub mod generated;
 pub mod health;
 pub mod ids;
 pub mod keys;

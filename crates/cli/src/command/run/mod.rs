@@ -7,7 +7,6 @@ mod options;
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use container::spec::Configured;
@@ -177,8 +176,9 @@ fn describe(preview: &Preview) -> Result<String, Failure> {
 
 /// Parses the flags; gives the image and the words after it.
 fn parse(name: &'static str, args: Vec<OsString>) -> Result<(Flags, String, Vec<String>), Failure> {
-    let words = std::iter::once(OsString::from(name)).chain(args);
-    let mut flags = Flags::try_parse_from(words).map_err(|error| {
+    command::described::<Flags>(&args)?;
+    let usage = format!("{name} [FLAGS] IMAGE [COMMAND [WORDS...]]");
+    let mut flags: Flags = command::try_parse(name, args, Some(usage)).map_err(|error| {
         if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
             (error.kind(), error.get(ContextKind::InvalidArg))
             && let Some(instead) = later::instead(flag)

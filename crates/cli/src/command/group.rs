@@ -1,0 +1,94 @@
+//! The nouns: `brig container`, `brig image`, `brig system`. Most of their verbs are commands of the top level, too.
+
+use std::ffi::OsString;
+
+use super::{COMMANDS, Command, DESCRIBE, Described, boot, dispatch, inspect, listing, ps, rm};
+use crate::error::Failure;
+use crate::global::Global;
+use crate::output;
+
+/// A noun and its verbs.
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// Verbs that the top level spells in another way, or not at all.
+    pub(super) own: &'static [Command],
+    /// Names of commands of the top level.
+    pub(super) shared: &'static [&'static str],
+}
+
+const CONTAINER: Group = Group {
+    name: "container",
+    about: "Commands on containers",
+    own: &[
+        Command {
+            name: "inspect",
+            about: "Print everything about containers as JSON",
+            run: inspect::container,
+        },
+        Command { name: "list", about: "List containers", run: ps::run },
+        Command { name: "ls", about: "List containers", run: ps::run },
+        Command { name: "remove", about: "Remove containers", run: rm::run },
+    ],
+    shared: &[
+        "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port", "ps",
+        "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
+    ],
+};
+
+const SYSTEM: Group = Group {
+    name: "system",
+    about: "Commands on the whole of brig",
+    own: &[Command {
+        name: "boot",
+        about: "Start the containers that should run since the machine does",
+        run: boot::run,
+    }],
+    shared: &["events", "info"],
+};
+
+/// Runs `brig container`.
+pub(crate) fn container(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    CONTAINER.run(global, args)
+}
+
+/// Runs `brig system`.
+pub(crate) fn system(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    SYSTEM.run(global, args)
+}
+
+impl Group {
+    /// All verbs, by name.
+    pub(super) fn verbs(&self) -> Vec<Command> {
+        let shared = COMMANDS.iter().filter(|command| self.shared.contains(&command.name));
+        let mut verbs: Vec<Command> = shared.chain(self.own).copied().collect();
+        verbs.sort_by_key(|command| command.name);
+        verbs
+    }
+
+    /// Runs one verb, or prints what there is.
+    pub(super) fn run(&self, global: &Global, mut args: Vec<OsString>) -> Result<u8, Failure> {
+        let verbs = self.verbs();
+        match args.first() {
+            Some(word) if word == DESCRIBE => {
+                let names = verbs.iter().map(|verb| verb.name.to_owned()).collect();
+                Err(Failure::user(Described::Verbs(names)))
+            }
+            None => self.help(&verbs),
+            Some(word) if word == "--help" || word == "-h" => self.help(&verbs),
+            Some(_) => {
+                let word = args.remove(0);
+                dispatch(global, &verbs, &format!("brig {}", self.name), &word, args)
+            }
+        }
+    }
+
+    fn help(&self, verbs: &[Command]) -> Result<u8, Failure> {
+        let (name, about) = (self.name, self.about);
+        output::print(&format!(
+            "Usage: brig {name} COMMAND\n\n{about}.\n\nCommands:\n{}\n`brig {name} COMMAND --help` says more about a command.\n",
+            listing(verbs)
+        ))?;
+        Ok(0)
+    }
+}
