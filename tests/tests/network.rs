@@ -318,6 +318,34 @@ story!(a_container_stays_connected_when_its_monitor_is_killed, [root, user], |br
     assert_eq!(world::ask_tcp(&target), None);
 });
 
+story!(two_containers_share_a_network, [root, user, bare], |brig| {
+    let _world = world!(brig);
+    let id = serve(brig, &["--name", "owner", "-p", "80"]);
+    assert_eq!(ask(brig, &["--network", "container:owner"], "tcp", "127.0.0.1", 80), "127.0.0.1");
+    let script = "cat /etc/hosts; id -u; touch /file && cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let outcome = brig.run(&["run", "--rm", "--net", "container:owner", "peer", "sh", "-c", script]);
+    assert_eq!(outcome.code, 0, "{outcome}");
+    // Names belong to the network; files and processes do not.
+    assert!(outcome.stdout.contains(&format!("{}\t{}", HOST.0, &id[..12])), "{outcome}");
+    assert!(outcome.stdout.ends_with("\n0\n0\n"), "{outcome}");
+    assert!(outcome.stderr.contains("opens that container's network"), "{outcome}");
+    assert_eq!(brig.ok(&["exec", "owner", "sh", "-c", "ls /file 2>/dev/null; echo"]), "\n");
+    for flags in [&["-p", "81"][..], &["--sysctl", "net.ipv4.ip_forward=1"]] {
+        let outcome =
+            brig.run(&[&["run", "--rm", "--net", "container:owner"], flags, &["peer", "true"]].concat());
+        assert_eq!(outcome.code, 125, "{flags:?}: {outcome}");
+    }
+    brig.ok(&["stop", "-t", "0", "owner"]);
+    let outcome = brig.run(&["run", "--rm", "--network", "container:owner", "peer", "true"]);
+    assert_eq!(outcome.code, 125, "{outcome}");
+    assert!(
+        outcome.stderr.contains("is not running") && outcome.stderr.contains("hint: `brig start"),
+        "{outcome}"
+    );
+    brig.ok(&["rm", "owner"]);
+    assert_eq!(brig.run(&["run", "--rm", "--network", "container:owner", "peer", "true"]).code, 125);
+});
+
 fn kill(process: &std::path::Path) {
     let pid = process.file_name().unwrap().to_str().unwrap();
     assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());

@@ -75,7 +75,7 @@ pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, VolumeSource, resolve};
 pub use inspect::inspect;
 pub use kernel_files::{MASKED, READ_ONLY};
-pub use network::{Connected, Network, NetworkConfig, NetworkFacts, NetworkOptions};
+pub use network::{Connected, Network, NetworkConfig, NetworkFacts, NetworkOptions, Peer};
 pub use options::{
     LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
     SecurityOptions, Sharing,

@@ -1,9 +1,11 @@
 //! How a container is connected: what was asked for and what the host has become one choice, which the start carries out.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use network::{Exposed, Mode, Opened, Provider, Publish, Published, Stack, State, Target};
+use rustix::fs::{Mode as FileMode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::containers::Containers;
@@ -59,11 +61,82 @@ pub struct NetworkFacts {
     pub host: network::Host,
     /// `/etc/resolv.conf` of the host.
     pub resolver: String,
+    /// The container whose network is shared.
+    pub peer: Option<Peer>,
+}
+
+/// A running container whose network another one shares, by descriptors: a process number may be another's by the time it
+/// is used.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its id.
+    pub id: ContainerId,
+    network: Arc<OwnedFd>,
+    user: Option<Arc<OwnedFd>>,
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Peer {}
+
+impl Peer {
+    /// Finds it and opens its namespaces.
+    ///
+    /// # Errors
+    /// [`Error::NoContainer`]; [`Error::NotRunning`] for one that does not run.
+    pub(crate) fn open(containers: &Containers<'_>, name: &str) -> Result<Self> {
+        let id = containers.find(name)?;
+        let stopped = || Error::NotRunning { id: id.short().to_owned() };
+        let container = runtime::Container::load(containers.states(), id.as_str()).map_err(|_| stopped())?;
+        let saved = container.saved();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let path = format!("/proc/{}", saved.pid);
+        let process = rustix::fs::open(path.as_str(), flags | OFlags::DIRECTORY, FileMode::empty())
+            .map_err(|_| stopped())?;
+        // After the directory was opened: it is that process's for ever.
+        if !saved.is_alive() {
+            return Err(stopped());
+        }
+        let open = |name: &'static str| {
+            rustix::fs::openat(&process, name, flags, FileMode::empty()).map(Arc::new).map_err(|source| {
+                Error::System { action: "open", path: format!("{path}/{name}").into(), source }
+            })
+        };
+        // A plain user enters a namespace by entering the user namespace that owns it.
+        let user = if rustix::process::geteuid().is_root() { None } else { Some(open("ns/user")?) };
+        Ok(Self { network: open("ns/net")?, user, id })
+    }
+
+    /// A path of the network namespace, for as long as this value lives.
+    pub(crate) fn network_path(&self) -> String {
+        path_of(&self.network)
+    }
+
+    /// The same of the user namespace, where that is shared as well.
+    pub(crate) fn user_path(&self) -> Option<String> {
+        self.user.as_deref().map(path_of)
+    }
+}
+
+fn path_of(descriptor: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 
 impl NetworkFacts {
     /// Looks at the host, where these options need it.
-    pub(crate) fn look(options: &Options, resolver: impl FnOnce() -> Vec<u8>) -> Self {
+    pub(crate) fn look(
+        options: &Options,
+        containers: &Containers<'_>,
+        resolver: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Self> {
+        let peer = match &options.network.mode {
+            Mode::Container(name) => Some(Peer::open(containers, name)?),
+            _ => None,
+        };
         let provider = match &options.network.mode {
             _ if is_closed(options) => Provider::Missing(String::new()),
             Mode::None | Mode::Host | Mode::Container(_) => Provider::Missing(String::new()),
@@ -79,11 +152,12 @@ impl NetworkFacts {
             Mode::Default => Provider::find(),
         };
         let needed = !matches!(provider, Provider::Missing(_));
-        Self {
+        Ok(Self {
             provider,
             host: if needed { network::Host::look() } else { network::Host::default() },
             resolver: String::from_utf8_lossy(&resolver()).into_owned(),
-        }
+            peer,
+        })
     }
 }
 
@@ -101,7 +175,7 @@ pub enum Network {
     /// The host's network.
     Host,
     /// That of another container.
-    Container(ContainerId),
+    Container(Peer),
     /// By a program in user space.
     Stack(Box<Connected>),
 }
@@ -124,7 +198,7 @@ impl Network {
         match self {
             Self::None => "none".to_owned(),
             Self::Host => "host".to_owned(),
-            Self::Container(id) => format!("container:{id}"),
+            Self::Container(peer) => format!("container:{}", peer.id),
             Self::Stack(connected) if connected.stack.slirp => "slirp4netns".to_owned(),
             Self::Stack(_) => "pasta".to_owned(),
         }
@@ -189,8 +263,16 @@ pub(crate) fn choose(
             return Ok(Network::Host);
         }
         (Mode::Container(name), _) => {
-            let instead = "it comes next";
-            return Err(Error::NotYet { what: format!("--network container:{name}"), instead });
+            let peer = facts.peer.clone().ok_or_else(|| Error::NoContainer { name: name.clone() })?;
+            weakenings.open(
+                WeakeningKind::Namespace,
+                format!("--network container:{}", name.escape_debug()),
+                match peer.user_path() {
+                    Some(_) => "that container's network, and its user namespace",
+                    None => "that container's network",
+                },
+            );
+            return without(Network::Container(peer), "publish the port where the other container is made");
         }
         (Mode::Default, Provider::Missing(reason)) if ports.is_empty() => {
             warnings.push(format!("the container has no network: {reason}"));

@@ -263,12 +263,18 @@ pub(crate) fn configure(
     let read = |path| lookup::read(&snapshot.lower, path, MAX_FILE).map(Option::unwrap_or_default);
     let accounts = Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?)?;
     let own = vec![site.store.path().to_owned(), site.containers.runroot().to_owned()];
-    let network = NetworkFacts::look(options, || host_resolver(site.etc));
+    let network = NetworkFacts::look(options, site.containers, || host_resolver(site.etc))?;
+    let mut files = files.clone();
+    if let Some(peer) = &network.peer {
+        // Names belong to the network.
+        let shared = engine_files(site, &peer.id);
+        (files.hosts, files.resolver) = (shared.hosts, shared.resolver);
+    }
     let mut host = Host::gather(options, ids, site.environment.clone(), own, modules, network)?;
     host.container = site.containers.path_of(id);
     volumes::look(site, options, &mut host)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
-    spec::build(id, image, options, &host, Some(files))
+    spec::build(id, image, options, &host, Some(&files))
 }
 
 /// A range of ids of the container's own, where root asks for one.

@@ -154,7 +154,7 @@ pub fn build(
     let user_namespace = maps.is_some();
     let gids = maps.as_ref().map(|maps| &maps.gids);
     let tty_gid = gids.is_none_or(|map| map.to_host(5).is_some());
-    let mut mounts = mounts::kernel(options, user_namespace, tty_gid, host.queues, &mut weakenings);
+    let mut mounts = mounts::kernel(options, user_namespace, tty_gid, host, &mut weakenings);
     mounts.extend(mounts::engine_files(files, &options.names));
     mounts.extend(mounts::scratch(options));
     mounts.extend(mounts::requested(options, host, user_namespace && !host.is_rootless(), &mut weakenings)?);
@@ -165,15 +165,22 @@ pub fn build(
     let mut limits = resources::resources(options, host)?;
     limits.devices = device_rules;
 
+    let mut shared = namespaces(&options.namespaces, user_namespace, &mut weakenings);
+    let mut new_maps = maps.as_ref();
+    if let Network::Container(peer) = &connection {
+        join_network(peer, &mut shared);
+        new_maps = new_maps.filter(|_| peer.user_path().is_none());
+    }
     let linux = Linux {
         devices,
-        uid_mappings: maps.as_ref().map(|maps| maps.uids.ranges().to_vec()).unwrap_or_default(),
-        gid_mappings: maps.as_ref().map(|maps| maps.gids.ranges().to_vec()).unwrap_or_default(),
+        // A user namespace that is joined has its maps.
+        uid_mappings: new_maps.map(|maps| maps.uids.ranges().to_vec()).unwrap_or_default(),
+        gid_mappings: new_maps.map(|maps| maps.gids.ranges().to_vec()).unwrap_or_default(),
         sysctl: security::sysctls(options, gids)?,
         cgroups_path: options.limits.cgroup_parent.as_ref().map(|parent| format!("{parent}/brig-{id}")),
         resources: Some(limits),
         seccomp,
-        namespaces: namespaces(&options.namespaces, user_namespace, &mut weakenings),
+        namespaces: shared,
         masked_paths,
         readonly_paths,
         mount_label: labels.files,
@@ -298,6 +305,17 @@ fn host_name(id: &ContainerId, namespaces: &NamespaceOptions) -> Result<String> 
     match &namespaces.host_name {
         Some(name) => crate::value::name::host_name("--hostname", name),
         None => Ok(id.short().to_owned()),
+    }
+}
+
+/// Lets the network, and of a plain user's container the user namespace that owns it, be another container's.
+fn join_network(peer: &network::Peer, list: &mut Vec<Namespace>) {
+    for namespace in list.iter_mut() {
+        match namespace.kind {
+            NamespaceKind::Network => namespace.path = Some(peer.network_path()),
+            NamespaceKind::User => namespace.path = peer.user_path(),
+            _ => {}
+        }
     }
 }
 

@@ -26,19 +26,21 @@ pub(crate) fn mount(destination: &str, kind: &str, source: &str, options: &[&str
 }
 
 /// What decides how `/sys` is mounted: a new sysfs needs a network namespace of the same user namespace.
-pub(crate) fn host_sys(options: &Options, user_namespace: bool) -> bool {
-    user_namespace && options.namespaces.network == Sharing::Host
+pub(crate) fn host_sys(options: &Options, user_namespace: bool, host: &Host) -> bool {
+    // A plain user's container joins the user namespace as well.
+    let joined = matches!(options.network.mode, network::Mode::Container(_)) && host.uid == 0;
+    user_namespace && (options.namespaces.network == Sharing::Host || joined)
 }
 
 /// `/proc`, `/dev`, `/sys` and what lies below them.
 ///
-/// `tty_gid` says whether group 5 is mapped, which devpts then gives to terminals, `host_queues` whether the host has
+/// `tty_gid` says whether group 5 is mapped, which devpts then gives to terminals, `host` whether there are
 /// message queues to share.
 pub(crate) fn kernel(
     options: &Options,
     user_namespace: bool,
     tty_gid: bool,
-    host_queues: bool,
+    host: &Host,
     weakenings: &mut Weakenings,
 ) -> Vec<Mount> {
     let namespaces = &options.namespaces;
@@ -66,7 +68,7 @@ pub(crate) fn kernel(
     mounts.push(devpts);
     let writable = options.privileged;
     let access = if writable { "rw" } else { "ro" };
-    mounts.push(if host_sys(options, user_namespace) {
+    mounts.push(if host_sys(options, user_namespace, host) {
         let recursive = if writable { "rw" } else { "rro" };
         mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", recursive])
     } else {
@@ -94,7 +96,7 @@ pub(crate) fn kernel(
         }
         Sharing::Host => {
             // A mount of our own would need rights over the host's namespace of queues.
-            if host_queues {
+            if host.queues {
                 mounts.push(mount(
                     "/dev/mqueue",
                     "bind",

@@ -89,7 +89,7 @@ pub(crate) fn kernel_files(
     .iter()
     .map(|path| (*path).to_owned())
     .collect();
-    if mounts::host_sys(options, user_namespace) {
+    if mounts::host_sys(options, user_namespace, host) {
         masked.extend(kernel_files::MASKED_HOST_SYS.iter().map(|path| (*path).to_owned()));
     }
     masked.extend(host.thermal.iter().map(|processor| kernel_files::thermal(*processor)));
@@ -214,12 +214,14 @@ pub(crate) fn labels(
 pub(crate) fn sysctls(options: &Options, gids: Option<&Map>) -> Result<BTreeMap<String, String>> {
     let mut sysctls = BTreeMap::new();
     let namespaces = &options.namespaces;
-    if namespaces.network == Sharing::Private {
+    let joined = matches!(options.network.mode, network::Mode::Container(_));
+    if namespaces.network == Sharing::Private && !joined {
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         sysctls.insert("net.ipv4.ping_group_range".to_owned(), ping_range(gids));
     }
     for sysctl in &options.sysctls {
         let (shared, flag) = match sysctl.owner {
+            Owner::Network if joined => (true, "--network container:NAME"),
             Owner::Network => (namespaces.network == Sharing::Host, "--network host"),
             Owner::Ipc => (namespaces.ipc == Sharing::Host, "--ipc host"),
         };

@@ -44,6 +44,7 @@ fn root_host() -> Host {
                 ..::network::Host::default()
             },
             resolver: "nameserver 127.0.0.53\n".into(),
+            peer: None,
         },
         modules: crate::lsm::Modules::OFF,
         own_directories: vec!["/srv/brig".into()],
