@@ -1,9 +1,11 @@
 //! Measures a container's start against the least the kernel needs and against its peers, in one run.
 //!
 //! `bench start [--rounds N] [--in-a-row N] [--only SUBSTRING] [--root-only] [--dry]` prints the tables and writes
-//! `docs/benchmarks.md` (not with `--dry`). `bench worker` is the half that runs as the person who is measured.
+//! `docs/benchmarks.md` (not with `--dry`). `bench engine [--rounds N] [--dry]` does the same for what a person does all day with
+//! an engine, and writes its own part of that page. `bench worker` is the half that runs as the person who is measured.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
+mod engine;
 mod measure;
 mod profile;
 mod report;
@@ -35,9 +37,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.first().map(String::as_str) {
         Some("start") => options(&arguments[1..]).and_then(|options| start(&options)),
+        Some("engine") => options(&arguments[1..]).and_then(|options| engine(&options)),
         Some("worker") => worker::work().map(|answer| println!("{answer}")),
         _ => Err(io::Error::other(
-            "usage: bench start [--rounds N] [--in-a-row N] [--only TEXT] [--root-only] [--dry]",
+            "usage: bench start [--rounds N] [--in-a-row N] [--only TEXT] [--root-only] [--dry] | engine [--rounds N] [--dry]",
         )),
     };
     match result {
@@ -69,6 +72,28 @@ fn options(words: &[String]) -> io::Result<Options> {
         }
     }
     Ok(options)
+}
+
+/// Where the part of `bench engine` begins; the rest of the page is above it.
+const ENGINE: &str = "# The engine\n";
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md")
+}
+
+fn engine(options: &Options) -> io::Result<()> {
+    if !Need::Root.is_met() {
+        return Err(io::Error::other("`bench engine` is for root: docker's daemon is"));
+    }
+    let table = engine::measure(options.rounds.min(15))?;
+    let text = format!("{ENGINE}\n{}\n{table}", report::engine_head(options.rounds.min(15)));
+    println!("{text}");
+    if !options.is_dry {
+        let old = std::fs::read_to_string(page())?;
+        let kept = old.split(ENGINE).next().unwrap_or_default().trim_end().to_owned();
+        std::fs::write(page(), format!("{kept}\n\n{text}"))?;
+    }
+    Ok(())
 }
 
 fn start(options: &Options) -> io::Result<()> {
@@ -108,8 +133,10 @@ fn start(options: &Options) -> io::Result<()> {
     }
     println!("{missed} targets missed");
     if !options.is_dry {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
-        std::fs::write(&path, page.trim_end().to_owned() + "\n")?;
+        let path = crate::page();
+        let old = std::fs::read_to_string(&path).unwrap_or_default();
+        let engine = old.find(ENGINE).map(|at| old[at..].to_owned()).unwrap_or_default();
+        std::fs::write(&path, format!("{}\n\n{engine}", page.trim_end()).trim_end().to_owned() + "\n")?;
         say(&format!("wrote {}", path.display()));
     }
     Ok(())

@@ -124,6 +124,23 @@ pub(crate) fn head(rounds: usize) -> String {
     )
 }
 
+/// The head of the part on the engine.
+pub(crate) fn engine_head(rounds: usize) -> String {
+    let date = output("date", &["-u", "+%Y-%m-%d"]);
+    let kernel = output("uname", &["-sr"]);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default().to_owned();
+    format!(
+        "Written by `cargo xtask bench engine`, as root. Each command in turn on every engine, {rounds} rounds; containers of the same\n\
+         busybox image without a network; docker's daemon is started by hand in namespaces of its own. Times are medians of the wall time, in\n\
+         parentheses of the command's own processor time (docker's and podman's helpers not counted). Memory is proportional (PSS), of everything that runs\n\
+         beside the containers' own processes and came with them, so without docker's standing daemons.\n\n\
+         Measured {date}, {kernel}, load {load} at the end. {}, {}.\n",
+        output("podman", &["--version"]),
+        output("docker", &["--version"]),
+    )
+}
+
 fn output(program: &str, arguments: &[&str]) -> String {
     let output =
         Command::new(program).args(arguments).output().map(|output| output.stdout).unwrap_or_default();

@@ -33,7 +33,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
   lab [--record] [--as PERSON] [DIR] [NAME...]
                 try what people run in containers under the default profile (minutes; needs a Debian mirror)
   vm [FLAVOUR]  run the tests that need cgroup v2, systemd, AppArmor or SELinux in virtual machines
-  bench start   measure how long and how much a container's start takes, against its peers";
+  bench start   measure how long and how much a container's start takes, against its peers
+  bench engine  measure what a person does all day with an engine, against podman and docker";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
