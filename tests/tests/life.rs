@@ -43,8 +43,26 @@ fn watchers(brig: &Brig, id: &str) -> Vec<i32> {
     numbers.filter(|pid| holds(*pid)).collect()
 }
 
-fn kill(pid: i32) {
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+fn signal(name: &str, pids: &[i32]) {
+    let pids = pids.iter().map(ToString::to_string);
+    assert!(Command::new("kill").arg(name).args(pids).status().unwrap().success());
+}
+
+/// Kills one of the two processes that watch a container; the other makes a new one.
+fn kill_one(brig: &Brig, id: &str, which: usize) {
+    until("two processes watch it", || watchers(brig, id).len() == 2);
+    let watcher = watchers(brig, id)[which];
+    signal("-KILL", &[watcher]);
+    until("it is dead", || !watchers(brig, id).contains(&watcher));
+}
+
+/// Kills both at once: frozen, neither can make another.
+fn kill_both(brig: &Brig, id: &str) {
+    until("two processes watch it", || watchers(brig, id).len() == 2);
+    let watching = watchers(brig, id);
+    signal("-STOP", &watching);
+    signal("-KILL", &watching);
+    until("nobody watches it", || watchers(brig, id).is_empty());
 }
 
 fn log(brig: &Brig, id: &str) -> String {
@@ -208,14 +226,12 @@ story!(a_killed_monitor_ends_nothing_and_loses_nothing, [root, user], |brig| {
                   trap 'exit 9' TERM; while :; do sleep 0.05; done";
     let id = detached(brig, "loud", &[], script);
     let pid = brig.life(&id)["pid"].clone();
-    for _ in 0..5 {
-        for watcher in watchers(brig, &id) {
-            kill(watcher);
-            until("the monitor is dead", || !watchers(brig, &id).contains(&watcher));
-        }
+    for round in 0..4 {
+        kill_both(brig, &id);
         // Any command that looks at it makes a new monitor.
         brig.run(&["unpause", "loud"]).fails_with(1);
-        assert!(!watchers(brig, &id).is_empty());
+        until("two processes watch it", || watchers(brig, &id).len() == 2);
+        kill_one(brig, &id, round % 2);
         assert_eq!(brig.life(&id)["pid"], pid);
     }
     until("all is logged", || log(brig, &id).contains("done\n"));
@@ -225,6 +241,33 @@ story!(a_killed_monitor_ends_nothing_and_loses_nothing, [root, user], |brig| {
     let life = brig.life(&id);
     assert_eq!((&life["status"], &life["exitCode"]), (&"exited".into(), &9.into()), "{life}");
     brig.ok(&["rm", "loud"]);
+    nothing_is_left(brig);
+});
+
+story!(nobody_of_a_pair_is_missed, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let script =
+        "stty -echo; echo ready; while read line; do echo heard $line; [ $line = end ] && exit 6; done";
+    let (mut run, mut input, mut output) =
+        client(brig, &["run", "-it", "--name", "pair", "busybox", "sh", "-c", script]);
+    assert_eq!(line(&mut output), "ready\r\n");
+    let id = brig.containers().remove(0);
+    for round in 0..6 {
+        // The terminal's master is in both: its container gets no SIGHUP, and the client finds the next monitor.
+        kill_one(brig, &id, round % 2);
+        until("two processes watch it", || watchers(brig, &id).len() == 2);
+    }
+    let (mut attach, mut other, mut heard) = client(brig, &["attach", "pair"]);
+    other.write_all(b"one\n").unwrap();
+    assert_eq!(line(&mut heard), "heard one\r\n");
+    input.write_all(b"end\n").unwrap();
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("heard end\r\n"), "{rest}");
+    // Whoever of the two was killed, the exit code is known.
+    assert_eq!(run.wait().unwrap().code(), Some(6));
+    assert_eq!(attach.wait().unwrap().code(), Some(6));
+    brig.ok(&["rm", "pair"]);
     nothing_is_left(brig);
 });
 
@@ -240,13 +283,8 @@ story!(a_killed_starter_leaves_nothing_or_a_whole_container, [root, user], |brig
         std::thread::sleep(Duration::from_micros(delay * 700));
         drop(starter.kill());
         starter.wait().unwrap();
-        let told = || {
-            let removed = brig.run(&["rm", "-f", "half"]);
-            // A start that goes on without its starter may take the name only now.
-            removed.code == 0 || brig.containers().is_empty()
-        };
-        until("it is removed, or was never there", told);
-        until("nothing comes after", || {
+        // A start that goes on without its starter may take the name only now; what is half made is swept.
+        until("it is removed, or never comes", || {
             drop(brig.run(&["rm", "-f", "half"]));
             brig.ok(&["images"]);
             brig.containers().is_empty()

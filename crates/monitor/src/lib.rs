@@ -14,10 +14,12 @@ pub mod control;
 pub mod health;
 mod life;
 pub mod log;
+mod pair;
 pub mod restart;
 mod run;
 mod settings;
 
 pub use life::{Life, Status, now};
-pub use run::{Ended, Outcome, run};
+pub use pair::run;
+pub use run::{Ended, Outcome};
 pub use settings::Settings;

@@ -14,6 +14,7 @@ use crate::client::{self, Client};
 use crate::control;
 use crate::health::Checks;
 use crate::log::{Log, Stream};
+use crate::pair::{Holder, Side, Worker, split};
 use crate::{Life, Settings, Status, now};
 
 /// Directory of log files in a container's directory.
@@ -55,8 +56,23 @@ pub struct Ended {
     pub outcome: Outcome,
 }
 
+/// How the loop ends in this process.
+pub(crate) enum Watched {
+    /// There is nothing more to watch.
+    Over {
+        /// What is left.
+        ended: Ended,
+        /// Whether nobody waits for this process to end, so that it goes on by itself.
+        alone: bool,
+    },
+    /// The holder was killed: this process holds from now on, for the worker that it made of itself.
+    Holds(Settings, Worker),
+}
+
 struct Loop {
     settings: Settings,
+    /// Who waits for this process to be killed.
+    holder: Option<Holder>,
     log: Option<Log>,
     clients: Vec<Client>,
     /// Bytes for the standard input that the container did not take yet.
@@ -74,8 +90,8 @@ struct Loop {
 /// Watches the container until it ends, writes its `life.json`.
 ///
 /// # Errors
-/// What the system says; the container runs on then, and the next command that looks at it starts another monitor.
-pub fn run(settings: Settings) -> Result<Ended, Errno> {
+/// What the system says; the container runs on then.
+pub(crate) fn watch(settings: Settings, holder: Option<Holder>) -> Result<Watched, Errno> {
     let log = settings.process.as_ref().and_then(|_| open_log(&settings));
     let limit = match settings.process {
         Some(_) => settings.timeout.map(|seconds| i64::from(seconds) * 1000),
@@ -85,6 +101,7 @@ pub fn run(settings: Settings) -> Result<Ended, Errno> {
     let checks = settings.health.map(|schedule| Checks::new(schedule, milliseconds()));
     let mut state = Loop {
         settings,
+        holder,
         log,
         checks,
         clients: Vec::new(),
@@ -101,7 +118,16 @@ pub fn run(settings: Settings) -> Result<Ended, Errno> {
     }
     loop {
         if let Some(outcome) = state.turn()? {
-            return Ok(Ended { settings: state.settings, outcome });
+            let alone = state.holder.as_ref().is_none_or(Holder::is_gone);
+            return Ok(Watched::Over { ended: Ended { settings: state.settings, outcome }, alone });
+        }
+        if state.holder.as_ref().is_some_and(Holder::is_gone) {
+            // Where that is not possible it goes on alone.
+            match split() {
+                Ok(Side::Works(holder)) => state.holder = Some(holder),
+                Ok(Side::Holds(worker)) => return Ok(Watched::Holds(state.settings, worker)),
+                Err(_) => state.holder = None,
+            }
         }
     }
 }
@@ -142,6 +168,10 @@ impl Loop {
                 Some(to) => PollFd::from_borrowed_fd(to, PollFlags::OUT),
                 None => PollFd::new(&settings.lock, PollFlags::empty()),
             });
+            if let Some(holder) = &self.holder {
+                // A hang-up is reported unasked; what it says is read at the end.
+                waited.push(PollFd::new(holder.pipe(), PollFlags::empty()));
+            }
             if self.may_read() {
                 for from in [&settings.stdout, &settings.stderr].into_iter().flatten() {
                     waited.push(PollFd::new(from, PollFlags::IN));
@@ -199,7 +229,7 @@ impl Loop {
         }
         let process = rustix::io::fcntl_dupfd_cloexec(process, 3)?;
         self.drain();
-        let code = reap(process.as_fd(), self.settings.life.pid)?;
+        let code = reap(process.as_fd(), self.settings.life.pid, self.holder.as_ref())?;
         self.finish(code);
         Ok(Some(Outcome::Exited(code)))
     }
@@ -427,13 +457,16 @@ impl Loop {
     }
 }
 
-/// Takes the exit status of the ended process. Of one that is another's child the kernel says it once that one took it
-/// (Linux 6.15), or `/proc` does until then; 255 where neither does.
-fn reap(process: BorrowedFd<'_>, pid: i32) -> Result<u8, Errno> {
+/// Takes the exit status of the ended process. Of the holder's child that one says it; of another's the kernel does once that
+/// one took it (Linux 6.15), or `/proc` does until then; 255 where nobody does.
+fn reap(process: BorrowedFd<'_>, pid: i32, holder: Option<&Holder>) -> Result<u8, Errno> {
     loop {
         match waitid(WaitId::PidFd(process), WaitIdOptions::EXITED) {
             Err(Errno::INTR) => {}
-            Err(Errno::CHILD) => return Ok(ask(process, pid).unwrap_or(UNKNOWN)),
+            Err(Errno::CHILD) => {
+                let told = holder.and_then(Holder::exit_status).and_then(code_of);
+                return Ok(told.or_else(|| ask(process, pid)).unwrap_or(UNKNOWN));
+            }
             Err(errno) => return Err(errno),
             Ok(status) => {
                 let status = status.ok_or(Errno::CHILD)?;
@@ -445,6 +478,12 @@ fn reap(process: BorrowedFd<'_>, pid: i32) -> Result<u8, Errno> {
     }
 }
 
+/// The exit code of a status as wait(2) has it.
+fn code_of(status: i32) -> Option<u8> {
+    let (code, signal) = (status >> 8 & 0xff, status & 0x7f);
+    u8::try_from(if signal == 0 { code } else { 128 + signal }).ok()
+}
+
 fn ask(process: BorrowedFd<'_>, pid: i32) -> Option<u8> {
     for _ in 0..ASK_ATTEMPTS {
         let status = match sys::process::exit_status(process) {
@@ -453,8 +492,7 @@ fn ask(process: BorrowedFd<'_>, pid: i32) -> Option<u8> {
             Ok(None) | Err(_) => zombie_status(pid),
         };
         if let Some(status) = status {
-            let (code, signal) = (status >> 8 & 0xff, status & 0x7f);
-            return u8::try_from(if signal == 0 { code } else { 128 + signal }).ok();
+            return code_of(status);
         }
         let pause = Timespec { tv_sec: 0, tv_nsec: ASK_PAUSE };
         poll(&mut [], Some(&pause)).ok();
