@@ -132,6 +132,8 @@ fn hold(worker: &Worker, settings: &Settings, exited: &mut Option<i32>) -> Optio
         tell(worker, *status);
     }
     loop {
+        // It goes on without, too.
+        sys::memory::release().ok();
         let (pid, status) = match wait(WaitOptions::empty()) {
             Ok(Some(found)) => found,
             Err(Errno::INTR) | Ok(None) => continue,

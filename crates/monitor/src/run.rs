@@ -25,6 +25,8 @@ const END_OF_FILE: u8 = 4;
 const MAX_INPUT: usize = 64 << 10;
 /// How long the loop leaves a log's full receiver alone, and a terminal that nobody has open, in milliseconds.
 const PAUSE: i64 = 100;
+/// How long nothing happens, in milliseconds, before memory is given back.
+const SETTLED: i64 = 300;
 /// How long clients that are behind get at the end to take the last output, in milliseconds.
 const LAST_WORDS: i64 = 5_000;
 /// Most bytes that wait in a terminal of the container's, or more.
@@ -83,6 +85,8 @@ struct Loop {
     hung_up: bool,
     /// The checks of its health.
     checks: Option<Checks>,
+    /// Nothing has happened for a while, and what an idle process does not need was given back.
+    idle: bool,
     /// When the container is killed, on the monotonic clock in milliseconds.
     deadline: Option<i64>,
 }
@@ -108,6 +112,7 @@ pub(crate) fn watch(settings: Settings, holder: Option<Holder>) -> Result<Watche
         input: Vec::new(),
         ending: false,
         hung_up: false,
+        idle: false,
         deadline,
     };
     if let Some(client) = state.settings.client.take() {
@@ -152,9 +157,10 @@ impl Loop {
         let paused = stalled || self.hung_up;
         let due = [self.deadline, self.checks.as_ref().and_then(Checks::due)];
         let [deadline, check] = due.map(|at| at.map(|at| (at - milliseconds()).max(0)));
-        let wait = [paused.then_some(PAUSE), deadline, check];
+        let settled = (!self.idle).then_some(SETTLED);
+        let wait = [paused.then_some(PAUSE), deadline, check, settled];
         let wait = wait.into_iter().flatten().min();
-        let [ended, writable, connecting] = {
+        let (count, [ended, writable, connecting]) = {
             let settings = &self.settings;
             let mut waited = Vec::with_capacity(6 + self.clients.len());
             waited.push(match &settings.process {
@@ -190,16 +196,21 @@ impl Loop {
                 waited.push(PollFd::from_borrowed_fd(client.socket(), events));
             }
             let limit = wait.map(|wait| Timespec { tv_sec: wait / 1000, tv_nsec: wait % 1000 * 1_000_000 });
-            match poll(&mut waited, limit.as_ref()) {
+            let count = match poll(&mut waited, limit.as_ref()) {
                 Err(Errno::INTR) => return Ok(None),
                 result => result?,
             };
-            [0, 2, 1].map(|at| !waited[at].revents().is_empty())
+            (count, [0, 2, 1].map(|at| !waited[at].revents().is_empty()))
         };
+        self.idle = count == 0 && !paused;
         if paused && let Some(log) = &mut self.log {
             log.retry();
         }
         self.hung_up = false;
+        if self.idle {
+            // It goes on without, too.
+            sys::memory::release().ok();
+        }
         if connecting {
             self.accept();
         }

@@ -10,6 +10,7 @@ pub mod clone;
 pub mod exec;
 pub mod fork;
 pub mod guard;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod network;
