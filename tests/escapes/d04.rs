@@ -115,6 +115,39 @@ held!(the_calls_say_so, [root, user] needs [program("strace")], |brig| {
     brig.runtime_ok(&["delete", "--force", ID]);
 });
 
+/// Commands of `brig` on a container that runs, and how many programs each executes in it.
+fn engine_commands(id: &str) -> Vec<(Vec<&str>, usize)> {
+    vec![
+        (vec!["top", id], 0),
+        (vec!["top", id, "aux"], 0),
+        (vec!["top", id, "pid", "user", "group", "huser", "capeff", "label", "args"], 0),
+        (vec!["stats", "--no-stream", id], 0),
+        (vec!["update", "--restart", "no", id], 0),
+        (vec!["exec", id, "/bin/busybox", "true"], 1),
+        (vec!["exec", "-u", "root", "-w", "/bin", id, "/bin/busybox", "id"], 1),
+    ]
+}
+
+held!(no_command_of_the_engine_executes_what_is_inside, [root, user] needs [program("strace")], |brig| {
+    tests::attack::image(brig, "trojans", &[], plant);
+    let id = brig.ok(&["run", "-d", "trojans", "/bin/busybox", "sleep", "1000"]).trim().to_owned();
+    let executed = || {
+        // Copied up with the first word that is written.
+        let upper = brig.store().join("containers").join(&id).join("upper/executed");
+        fs::read_to_string(upper).unwrap_or_default()
+    };
+    for (words, programs) in engine_commands(&id) {
+        let (outcome, trace) = shape::trace(&brig.command(&words), brig.program(), brig.directory());
+        let inside = trace.executions();
+        let foreign: Vec<_> = inside.iter().filter(|program| !program.starts_with("/memfd:brig-exec")).collect();
+        assert!(foreign.iter().all(|program| *program == "/bin/busybox"), "{words:?}: {inside:?}");
+        assert_eq!(foreign.len(), programs, "{words:?}: {inside:?}: {outcome}");
+        assert_eq!(outcome.code, 0, "{words:?}: {outcome}");
+        assert_eq!(executed(), "", "{words:?}");
+    }
+    brig.ok(&["rm", "-f", &id]);
+});
+
 held!(it_is_one_static_program, [root], |brig| {
     let program = fs::read(brig.program()).unwrap();
     // PT_INTERP names the loader; a static program has none.

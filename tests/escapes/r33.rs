@@ -70,6 +70,30 @@ held!(the_keyring_is_its_own, [root, user] needs [c_compiler()], |brig| {
     assert_eq!(found(brig, ""), (false, false));
 });
 
+/// Whether a program of `brig exec` found the key, in a container whose filter lets it ask.
+fn found_by_exec(brig: &Brig, weaken: &str) -> bool {
+    attack::image(brig, "keys", &[], attack::install_probe);
+    let filter = "seccomp=unconfined";
+    let run = ["run", "-d", "--security-opt", filter, "keys", "sleep", "1000"];
+    let id = brig.ok(&run).trim().to_owned();
+    let name = format!("canary-{}", std::process::id());
+    let words = search(&name);
+    let mut arguments = vec!["exec", &id];
+    arguments.extend(words.iter().map(String::as_str));
+    let outcome = with_key(brig, &name, &brig.command(&arguments), weaken);
+    brig.ok(&["rm", "-f", &id]);
+    assert!(!outcome.stdout.is_empty(), "{outcome}");
+    !outcome.stdout.starts_with("-1 ")
+}
+
+held!(the_keyring_of_exec_is_its_own, [root, user] needs [c_compiler()], |brig| {
+    assert!(!found_by_exec(brig, ""));
+});
+
+control!(found_by_exec_in_the_callers_keyring, Target::Weakened("keyring"), [root, user] needs [c_compiler()], |brig| {
+    found_by_exec(&brig.with_seams(), "keyring")
+});
+
 control!(found_in_the_callers_keyring, Target::Weakened("keyring"), [root, user] needs [c_compiler()], |brig| {
     found(&brig.with_seams(), "keyring") == (true, true)
 });

@@ -40,6 +40,30 @@ held!(nothing_of_the_caller_is_seen_by_one_that_joins, [root, user], |brig| {
     assert!(outcome.code == 0 && !outcome.stdout.contains("canary"), "{outcome}");
 });
 
+/// What a program that joins sees of its caller's environment.
+fn see_by_exec(brig: &Brig, flags: &[&str]) -> Outcome {
+    brig.import_busybox();
+    let id = brig.ok(&["run", "-d", "busybox", "sleep", "1000"]).trim().to_owned();
+    let script = "env; tr '\\0' '\\n' </proc/self/environ; tr '\\0' '\\n' </proc/$$/environ";
+    let mut command = brig.command(&[&["exec"], flags, &[&id, "sh", "-c", script]].concat());
+    command.env("BRIG_SECRET", "canary").env("HTTPS_PROXY", "http://name:canary@proxy");
+    let outcome = testkit::run(&mut command);
+    brig.ok(&["rm", "-f", &id]);
+    outcome
+}
+
+held!(nothing_of_the_caller_is_seen_by_exec, [root, user, bare], |brig| {
+    for flags in [&[][..], &["-t"], &["--privileged"], &["-e", "OTHER=1"]] {
+        let outcome = see_by_exec(brig, flags);
+        assert!(outcome.code == 0 && outcome.stdout.contains("PATH="), "{flags:?}: {outcome}");
+        assert!(!outcome.stdout.contains("canary"), "{flags:?}: {outcome}");
+    }
+});
+
+control!(named_to_exec, Target::Opened("exec -e NAME"), [root, user], |brig| {
+    see_by_exec(brig, &["-e", "BRIG_SECRET"]).stdout.contains("BRIG_SECRET=canary")
+});
+
 control!(copied_when_asked_for, Target::Opened("--env-host"), [root, user], |brig| {
     see(brig, &["--env-host"]).stdout.contains("BRIG_SECRET=canary")
 });
