@@ -288,7 +288,7 @@ fn from_image(config: &Config, options: &mut Options, warnings: &mut Vec<String>
     if options.ignore_image_volumes {
         return Ok(());
     }
-    let count = config.volumes.iter().count();
+    let count = config.volumes.len();
     if count > MAX_IMAGE_VOLUMES {
         return Err(Error::Image {
             field: "Volumes",
