@@ -104,16 +104,52 @@ impl Store {
         Ok(removed)
     }
 
+    /// Takes a name from an image, which stays: without any name if this was the last. `false` when nothing had that name.
+    ///
+    /// # Errors
+    /// [`Error::System`], [`Error::Files`].
+    pub fn untag(&self, reference: &Reference) -> Result<bool> {
+        let _alone = self.exclusive()?;
+        let Some(manifest) = self.read_ref(reference)? else { return Ok(false) };
+        let names = self.names()?;
+        let same: Vec<&Named> =
+            names.iter().filter(|named| named.manifest.digest == manifest.digest).collect();
+        if let [last] = same.as_slice() {
+            // before the name goes: a crash in between leaves both, and both are found
+            self.write_untagged(&last.manifest, &last.id)?;
+        }
+        self.remove_ref(reference)?;
+        self.write_index()?;
+        Ok(true)
+    }
+
     /// Removes images without a name (with `all`: those that no container uses), and all that nothing needs.
     ///
     /// # Errors
     /// [`Error::System`], [`Error::Files`].
     pub fn prune(&self, all: bool) -> Result<Removed> {
+        self.prune_where(all, &|_| true)
+    }
+
+    /// As [`Store::prune`], of the images that `select` takes by their configuration.
+    ///
+    /// # Errors
+    /// As [`Store::prune`].
+    pub fn prune_where(
+        &self,
+        all: bool,
+        select: &dyn Fn(&oci::image::ImageConfiguration) -> bool,
+    ) -> Result<Removed> {
         let alone = self.exclusive()?;
         let leases = self.leases()?;
         let mut removed = Removed::default();
         for named in self.names()? {
             if leases.iter().any(|(_, lease)| lease.id == named.id) {
+                continue;
+            }
+            let configuration =
+                self.image(&named.manifest).map(|image| image.configuration).unwrap_or_default();
+            if !select(&configuration) {
                 continue;
             }
             match &named.reference {
@@ -157,7 +193,7 @@ impl Store {
     /// Moves blobs and layers that no name and no lease needs out of sight; the caller holds the lock alone.
     ///
     /// Renames only: unlinking thousands of files takes some disks half a minute, and `run` waits meanwhile.
-    fn collect(&self, leases: &[(String, Lease)], removed: &mut Removed) -> Result<Session<'_>> {
+    pub(crate) fn collect(&self, leases: &[(String, Lease)], removed: &mut Removed) -> Result<Session<'_>> {
         let needed = self.needed(leases)?;
         let session = Session::create(self)?;
         let take = |path: String, kind: &str, at: usize| {
@@ -205,7 +241,7 @@ impl Store {
     }
 
     /// Removes what was moved out of sight, and what dead processes left; no lock is needed.
-    fn empty(&self, taken: Session<'_>) -> Result<()> {
+    pub(crate) fn empty(&self, taken: Session<'_>) -> Result<()> {
         files::pause::at("store.before-empty");
         taken.remove()?;
         sweep(self, self.directory("ingest")?.as_fd())
