@@ -60,7 +60,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         return verbose(&store, &ran, &volumes);
     }
     let kept = row("Images", images.images, images.used, images.bytes, images.reclaimable);
-    let rows = [kept, sum("Containers", &ran), sum("Local Volumes", &volumes), row("Build Cache", 0, 0, 0, 0)];
+    let rows =
+        [kept, sum("Containers", &ran), sum("Local Volumes", &volumes), row("Build Cache", 0, 0, 0, 0)];
     LISTING.print(&show, &rows)?;
     Ok(0)
 }
@@ -75,9 +76,9 @@ fn items_of_containers(containers: &Containers<'_>) -> Result<Vec<Item>, Failure
 }
 
 fn items_of_volumes(store: &Store, containers: &Containers<'_>) -> Result<Vec<Item>, Failure> {
-    let volumes = command::volume::open(store)?;
+    let volumes = container::volumes::open(store).map_err(failure)?;
     let used = container::volumes::used(containers).map_err(failure)?;
-    let names = volumes.names().map_err(Failure::environment)?;
+    let names = volumes.names().map_err(|error| failure(error.into()))?;
     let item = |name: volume::Name| Item {
         bytes: volumes.size(&name).unwrap_or(0),
         used: used.contains(name.as_str()),

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use super::{COMMANDS, Command, DESCRIBE, Described, boot, dispatch, inspect, listing, ps, rm};
+use super::{
+    COMMANDS, Command, DESCRIBE, Described, boot, check, df, dispatch, inspect, listing, prune, ps, rm,
+};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::output;
@@ -28,6 +30,7 @@ const CONTAINER: Group = Group {
         },
         Command { name: "list", about: "List containers", run: ps::run },
         Command { name: "ls", about: "List containers", run: ps::run },
+        Command { name: "prune", about: "Remove all containers that do not run", run: prune::container },
         Command { name: "remove", about: "Remove containers", run: rm::run },
     ],
     shared: &[
@@ -39,11 +42,24 @@ const CONTAINER: Group = Group {
 const SYSTEM: Group = Group {
     name: "system",
     about: "Commands on the whole of brig",
-    own: &[Command {
-        name: "boot",
-        about: "Start the containers that should run since the machine does",
-        run: boot::run,
-    }],
+    own: &[
+        Command {
+            name: "boot",
+            about: "Start the containers that should run since the machine does",
+            run: boot::run,
+        },
+        Command {
+            name: "check",
+            about: "Look for what a crash or a failing disk left behind",
+            run: check::run,
+        },
+        Command { name: "df", about: "Show what images, containers and volumes take", run: df::run },
+        Command {
+            name: "prune",
+            about: "Remove containers that do not run, and images that nothing needs",
+            run: prune::system,
+        },
+    ],
     shared: &["events", "info"],
 };
 

@@ -72,7 +72,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         let layer = if step.empty_layer { None } else { layers.next() };
         let bytes = layer.and_then(|chain| store.layer_meta(chain).ok()).map_or(0, |meta| meta.size);
         let created = step.created.clone().unwrap_or_default();
-        let since = parse_time(&created).map_or_else(|| "N/A".to_owned(), |time| ago(now().saturating_sub(time)));
+        let since =
+            parse_time(&created).map_or_else(|| "N/A".to_owned(), |time| ago(now().saturating_sub(time)));
         let by = step.created_by.clone().unwrap_or_default();
         let by = by.replace(['\n', '\t'], " ");
         rows.push(json!({

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::group::Group;
-use crate::command::{Command, images, inspect, rmi};
+use crate::command::{Command, diff, images, inspect, prune, rmi};
 use crate::error::Failure;
 use crate::global::Global;
 
@@ -14,6 +14,8 @@ const IMAGE: Group = Group {
         Command { name: "inspect", about: "Print everything about images as JSON", run: inspect::image },
         Command { name: "list", about: "List images", run: images::run },
         Command { name: "ls", about: "List images", run: images::run },
+        Command { name: "diff", about: "List what an image's top layer changes", run: diff::run },
+        Command { name: "prune", about: "Remove images that have no name", run: prune::image },
         Command { name: "remove", about: "Remove images", run: rmi::run },
         Command { name: "rm", about: "Remove images", run: rmi::run },
     ],

@@ -5,9 +5,11 @@
 
 pub(crate) mod attach;
 mod boot;
+mod check;
 mod commit;
 mod complete;
 mod cp;
+mod df;
 mod diff;
 mod doctor;
 mod events;
@@ -17,6 +19,7 @@ mod export;
 mod generate;
 mod group;
 mod healthcheck;
+mod history;
 mod image;
 mod images;
 mod import;
@@ -28,6 +31,7 @@ mod load;
 mod logs;
 mod pause;
 mod port;
+mod prune;
 mod ps;
 mod rename;
 mod restart;
@@ -43,6 +47,7 @@ mod tag;
 mod top;
 mod unpause;
 mod unshare;
+mod untag;
 mod update;
 mod version;
 mod volume;
@@ -103,6 +108,7 @@ const COMMANDS: &[Command] = &[
         run: export::run,
     },
     Command { name: "generate", about: "Print what starts containers after a reboot", run: generate::run },
+    Command { name: "history", about: "Show the steps that an image was made by", run: history::run },
     Command { name: "images", about: "List images", run: images::run },
     Command {
         name: "import",
@@ -114,6 +120,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "rmi", about: "Remove images", run: rmi::run },
     Command { name: "save", about: "Write images to an archive or a directory", run: save::run },
     Command { name: "tag", about: "Give an image another name", run: tag::run },
+    Command { name: "untag", about: "Take names from an image, which stays", run: untag::run },
     Command { name: "container", about: "Commands on containers", run: group::container },
     Command { name: "image", about: "Commands on images", run: image::run },
     Command {

@@ -124,14 +124,16 @@ fn prune_containers(global: &Global, store: &Store, filters: &Filters) -> Result
     let limit = until(filters)?;
     let (mut removed, mut bytes) = (String::new(), 0);
     for summary in containers.list().map_err(failure)? {
-        let ended = matches!(
-            summary.state.status,
-            LifeStatus::Created | LifeStatus::Exited | LifeStatus::Dead
-        );
+        let ended =
+            matches!(summary.state.status, LifeStatus::Created | LifeStatus::Exited | LifeStatus::Dead);
         let created = u64::try_from(summary.record.created).unwrap_or(0);
         let old = limit.is_none_or(|limit| created < limit);
         let labels = &summary.record.labels;
-        if !ended || summary.state.watched || !old || !filters.labels(|key| labels.get(key).map(String::as_str)) {
+        if !ended
+            || summary.state.watched
+            || !old
+            || !filters.labels(|key| labels.get(key).map(String::as_str))
+        {
             continue;
         }
         let written = containers.written(&summary.id).unwrap_or(0);
@@ -180,9 +182,7 @@ fn until(filters: &Filters) -> Result<Option<u64>, Failure> {
 }
 
 fn agreed(which: &str) -> Result<bool, Failure> {
-    output::print(&format!(
-        "WARNING! This will remove {which}.\nAre you sure you want to continue? [y/N] "
-    ))?;
+    output::print(&format!("WARNING! This will remove {which}.\nAre you sure you want to continue? [y/N] "))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(Failure::environment)?;
     Ok(matches!(answer.trim(), "y" | "Y"))

@@ -6,7 +6,7 @@ mod export;
 mod import;
 mod inspect;
 mod ls;
-mod prune;
+pub(crate) mod prune;
 mod rm;
 
 use std::ffi::OsString;

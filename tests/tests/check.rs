@@ -1,0 +1,104 @@
+//! `brig system check`, `prune` and `df`, `brig history` and `untag`: the store kept whole and small.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use tests::running::Running;
+use tests::{Brig, story};
+
+/// Runs `system check` with these words: its exit code and what it found.
+fn check(brig: &Brig, words: &[&str]) -> (i32, String) {
+    let outcome = brig.run(&[&["system", "check"], words].concat());
+    (outcome.code, outcome.stdout)
+}
+
+fn whole(brig: &Brig) {
+    assert_eq!(check(brig, &["--contents"]), (0, "nothing is wrong\n".to_owned()));
+}
+
+story!(what_is_damaged_is_found_and_mended, [root, user], |brig| {
+    brig.import_busybox();
+    brig.ok(&["run", "--name", "kept", "busybox", "true"]);
+    whole(brig);
+    let (store, run) = (brig.store(), brig.directory().join("run"));
+    // A name and run-time files of nobody's, and a container that lost its name.
+    symlink("../containers/0123", store.join("names/nobody")).unwrap();
+    fs::remove_file(store.join("names/kept")).unwrap();
+    let stray = "ab".repeat(32);
+    for directory in ["c", "etc", "s"] {
+        fs::create_dir_all(run.join(directory).join(&stray)).unwrap();
+    }
+    if let Some(user) = brig.as_user() {
+        for place in [store.join("names"), run.clone()] {
+            user.give(&place);
+        }
+    }
+    let (code, found) = check(brig, &[]);
+    assert_eq!(code, 1);
+    for line in ["the name `nobody`", "by its name `kept`", "c/abab", "etc/abab", "s/abab"] {
+        assert!(found.contains(line), "{line}: {found}");
+    }
+    let (code, mended) = check(brig, &["--repair"]);
+    assert_eq!(code, 0, "{mended}");
+    assert!(mended.contains("given back"), "{mended}");
+    whole(brig);
+    brig.ok(&["start", "-a", "kept"]);
+    // A layer that is gone comes back from its blob; a blob that rotted is told and cannot.
+    let layers: Vec<_> =
+        fs::read_dir(store.join("layers")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(layers.len(), 1);
+    fs::rename(&layers[0], brig.directory().join("gone")).unwrap();
+    assert!(check(brig, &[]).1.contains("is missing"));
+    assert_eq!(check(brig, &["--repair"]).0, 0);
+    whole(brig);
+    assert_eq!(brig.ok(&["run", "--rm", "busybox", "echo", "again"]), "again\n");
+    fs::write(layers[0].join("meta.json"), "{}").unwrap();
+    assert_eq!(check(brig, &["--repair"]).0, 0);
+    whole(brig);
+    let largest = fs::read_dir(store.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path());
+    let largest = largest.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    bytes[1000] ^= 1;
+    fs::remove_file(&largest).unwrap();
+    fs::write(&largest, bytes).unwrap();
+    assert_eq!(check(brig, &[]).0, 0);
+    let (code, told) = check(brig, &["--contents", "--repair"]);
+    assert!(code == 1 && told.contains("not mended"), "{told}");
+    brig.ok(&["rm", "kept"]);
+});
+
+story!(what_is_not_needed_goes, [root, user], |brig| {
+    brig.import_busybox();
+    let running = Running::start(brig, "running", &["-l", "mine=1"], "");
+    brig.ok(&["run", "--name", "ended", "-l", "mine=1", "busybox", "sh", "-c", "echo x > /file"]);
+    brig.ok(&["run", "--name", "other", "busybox", "true"]);
+    brig.ok(&["commit", "-q", "ended", "made:1"]);
+    let history = brig.ok(&["history", "--no-trunc", "made:1"]);
+    assert!(history.contains("echo x") && history.contains("brig import"), "{history}");
+    let sizes = brig.ok(&["system", "df"]);
+    assert!(sizes.contains("Images") && sizes.contains("Local Volumes"), "{sizes}");
+    assert!(brig.ok(&["system", "df", "-v"]).contains("ended"));
+    // Filters choose; what runs and what is used stays.
+    let removed = brig.ok(&["container", "prune", "-f", "--filter", "label=mine"]);
+    assert!(
+        removed.contains("Deleted Containers:") && removed.contains("Total reclaimed space: "),
+        "{removed}"
+    );
+    let left = brig.ok(&["ps", "-a", "--format", "{{.Names}}"]);
+    assert!(left.contains("running") && left.contains("other") && !left.contains("ended"), "{left}");
+    assert!(brig.ok(&["container", "prune", "-f", "--filter", "until=1h"]).starts_with("Total"));
+    // Without a name it stays until it is pruned.
+    assert_eq!(brig.ok(&["untag", "made:1"]), "Untagged: made:1\n");
+    assert!(brig.ok(&["images"]).contains("<none>"));
+    let asked = brig.run(&["image", "prune"]);
+    assert!(asked.stdout.contains("[y/N]") && brig.ok(&["images"]).contains("<none>"), "{asked}");
+    assert!(brig.ok(&["image", "prune", "-f"]).contains("deleted: sha256:"));
+    assert!(!brig.ok(&["images"]).contains("<none>"));
+    brig.ok(&["system", "prune", "-a", "-f", "--volumes"]);
+    assert!(brig.ok(&["images"]).contains("busybox"), "a container that runs uses it");
+    drop(running);
+    brig.ok(&["system", "prune", "-a", "-f"]);
+    assert_eq!(brig.ok(&["images", "-q"]), "");
+    whole(brig);
+});
