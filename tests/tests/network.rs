@@ -346,6 +346,24 @@ story!(two_containers_share_a_network, [root, user, bare], |brig| {
     assert_eq!(brig.run(&["run", "--rm", "--network", "container:owner", "peer", "true"]).code, 125);
 });
 
+story!(slirp4netns_connects_where_it_is_named, [root, user], |brig| {
+    let world = world!(brig);
+    testkit::needs!(program("slirp4netns"));
+    let flags = ["--network", "slirp4netns"];
+    let (port, server) = world.answer_tcp(WORLD.0, 1);
+    assert_eq!(ask(brig, &flags, "tcp", WORLD.0, port), HOST.0);
+    server.join().unwrap();
+    // Its gateway is not the host.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    assert!(ask(brig, &flags, "tcp", "10.0.2.2", port).starts_with("errno"));
+    let id = serve(brig, &["--network", "slirp4netns", "-p", "80"]);
+    let process = PathBuf::from(format!("/proc/{}", state(brig, &id)["pid"]));
+    assert!(world::ask_tcp(&format!("127.0.0.1:{}", host_port(brig, &id))).is_some());
+    brig.ok(&["rm", "-f", &id]);
+    until(|| is_gone(&process));
+});
+
 fn kill(process: &std::path::Path) {
     let pid = process.file_name().unwrap().to_str().unwrap();
     assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());

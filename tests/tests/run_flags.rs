@@ -25,7 +25,7 @@ story!(every_flag_of_docker_that_is_not_there_says_so, [root], |brig| {
     for (flags, hint) in [
         (&["--gpus", "all"][..], "--device"),
         (&["--pull", "always"], "brig load"),
-        (&["--network", "bridge"], "--network none"),
+        (&["--ip", "10.0.0.1"], "bridges"),
         (&["--pid", "container:a"], "later"),
     ] {
         let stderr = brig.run(&[&["run"], flags, &["busybox", "true"]].concat()).fails_with(125);

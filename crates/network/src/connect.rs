@@ -189,7 +189,8 @@ fn run(
             directory: directories.program.as_fd(),
             network: network.as_fd(),
             user: user.map(AsFd::as_fd),
-            become_root: matches!(identity, Identity::Contained(_)),
+            // slirp4netns cannot confine itself when it joins the user namespace by itself.
+            become_root: matches!(identity, Identity::Contained(_)) || (stack.slirp && user.is_some()),
             own_device: matches!(identity, Identity::Contained(_)) && !provider::is_tun_for_all(),
             keep,
         }
@@ -198,7 +199,7 @@ fn run(
     if stack.slirp {
         let (ready, word) =
             pipe_with(PipeFlags::CLOEXEC).map_err(Error::system("make", "a pipe for the program"))?;
-        let started = start(&slirp::arguments(stack, joins, word.as_raw_fd()), Some(word.as_fd()))?;
+        let started = start(&slirp::arguments(stack, word.as_raw_fd()), Some(word.as_fd()))?;
         drop(word);
         return started.wait_for_word(&stack.program, &ready);
     }

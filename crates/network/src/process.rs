@@ -93,8 +93,13 @@ impl Start<'_> {
             rustix::io::fcntl_setfd(kept, rustix::io::FdFlags::empty())?;
         }
         if let (true, Some(user)) = (self.become_root, self.user) {
+            let is_root = rustix::process::geteuid().is_root();
             sys::namespace::join(user, sys::clone::flags::NEWUSER)?;
-            sys::process::set_groups(&[])?;
+            // A plain user keeps his groups where his namespace has only one; root's must not go along.
+            match sys::process::set_groups(&[]) {
+                Err(Errno::PERM) if !is_root => {}
+                result => result?,
+            }
             let (uid, gid) = (Uid::ROOT, Gid::ROOT);
             rustix::thread::set_thread_res_gid(gid, gid, gid)?;
             rustix::thread::set_thread_res_uid(uid, uid, uid)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::connect::Stack;
 use crate::error::{Error, Result};
 use crate::port::Published;
-use crate::state::{NAMESPACE, USER_NAMESPACE};
+use crate::state::NAMESPACE;
 
 /// Its socket in the container's directory.
 const SOCKET: &str = "api";
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_ANSWER: u64 = 4096;
 
 /// The words after `slirp4netns`; `ready` is the descriptor that gets a byte when it is.
-pub(crate) fn arguments(stack: &Stack, joins_user_namespace: bool, ready: i32) -> Vec<String> {
+pub(crate) fn arguments(stack: &Stack, ready: i32) -> Vec<String> {
     let mut words = vec!["--configure".to_owned(), "--mtu=65520".to_owned(), format!("--ready-fd={ready}")];
     words.extend(["--enable-sandbox", "--enable-seccomp", "--enable-ipv6"].map(str::to_owned));
     if !stack.map_gateway {
@@ -31,9 +31,6 @@ pub(crate) fn arguments(stack: &Stack, joins_user_namespace: bool, ready: i32) -
     }
     if !stack.ports.is_empty() {
         words.push(format!("--api-socket=./{SOCKET}"));
-    }
-    if joins_user_namespace {
-        words.push(format!("--userns-path=./{USER_NAMESPACE}"));
     }
     words.extend(["--netns-type=path".to_owned(), format!("./{NAMESPACE}"), "tap0".to_owned()]);
     words
@@ -90,9 +87,9 @@ mod tests {
     fn words() {
         let mut stack = Stack::default();
         assert_eq!(
-            arguments(&stack, true, 7).join(" "),
+            arguments(&stack, 7).join(" "),
             "--configure --mtu=65520 --ready-fd=7 --enable-sandbox --enable-seccomp --enable-ipv6 \
-             --disable-host-loopback --userns-path=./user --netns-type=path ./ns tap0"
+             --disable-host-loopback --netns-type=path ./ns tap0"
         );
         let port = Published {
             container_port: 80,
@@ -101,7 +98,7 @@ mod tests {
             host_port: 8080,
         };
         stack.ports.push(port);
-        assert!(arguments(&stack, false, 7).contains(&"--api-socket=./api".to_owned()));
+        assert!(arguments(&stack, 7).contains(&"--api-socket=./api".to_owned()));
         assert_eq!(
             request(&port),
             r#"{"arguments":{"guest_port":80,"host_addr":"127.0.0.1","host_port":8080,"proto":"udp"},"execute":"add_hostfwd"}"#
