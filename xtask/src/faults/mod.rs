@@ -63,7 +63,11 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
     let mut findings = Vec::new();
     let mut parts: Vec<(&str, &str, Tally)> = Vec::new();
     println!("== faults: SIGKILL at each step");
-    parts.push(("SIGKILL", "each write, rename, sync, link, mount, clone", kill::steps(&brig, share(4))));
+    parts.push((
+        "SIGKILL",
+        "each write, rename, sync, link, mount, clone",
+        kill::steps(&brig, Duration::from_secs(seconds * 4 / 10)),
+    ));
     println!("== faults: SIGKILL at random moments");
     parts.push(("SIGKILL", "random moments", kill::moments(&brig, share(2), 500)));
     println!("== faults: full disk");
