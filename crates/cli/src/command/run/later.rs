@@ -11,7 +11,7 @@ const LATER: &[(&str, &str)] = &[
     ("--health-max-log-size", "4096 bytes of a result are kept"),
     ("--link", "docker has deprecated it: join a container's network with `--network container:NAME`"),
     ("--network-alias", "it comes with bridges"),
-    ("--storage-opt", "it comes with volumes"),
+    ("--storage-opt", "brig sets no quotas yet: keep the store on a file system of its own"),
     ("--gpus", "name the device files with `--device`"),
     ("--device-cgroup-rule", "name the device files with `--device`"),
     ("--runtime", "brig is its own runtime"),

@@ -86,7 +86,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     if let volume::Device::Directory { size: Some(size) } = device {
         volumes.can_limit().map_err(|reason| {
             Failure::environment(format!("a volume of at most {size} bytes cannot be had: {reason}"))
-                .hint("leave `size` out, or keep the store on xfs or ext4 with project quotas (`prjquota`)")
+                .hint("leave `size` out, or mount a file system of that size and use `type=none,o=bind,device=PATH`")
         })?;
     }
     match container::volumes::create(&volumes, &name, &meta) {
