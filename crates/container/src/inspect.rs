@@ -66,7 +66,7 @@ pub fn inspect(containers: &Containers<'_>, id: &ContainerId) -> Result<Value> {
         "GraphDriver": {"Name": "overlay", "Data": {"UpperDir": path.join("upper"), "WorkDir": path.join("work")}},
         "Mounts": mounts(&record),
         "Config": config(&record, &options),
-        "NetworkSettings": network(&record, &state),
+        "NetworkSettings": network(&record, containers.network(id)?.as_ref()),
         "Brig": {
             "Profile": options.profile.name(),
             "Weakenings": record.weakenings,
@@ -159,8 +159,8 @@ fn isolation(record: &Record, options: &Options) -> Value {
             "Type": if record.log.driver.is_empty() { "json-file" } else { &record.log.driver },
             "Config": record.log.options,
         },
-        "NetworkMode": network_mode(record, options),
-        "PortBindings": {},
+        "NetworkMode": record.network.mode,
+        "PortBindings": bindings(record),
         "RestartPolicy": restart(&record.restart),
         "AutoRemove": record.remove,
         "VolumeDriver": "",
@@ -246,8 +246,20 @@ fn restart(policy: &RestartPolicy) -> Value {
     json!({"Name": name, "MaximumRetryCount": policy.maximum_retry_count})
 }
 
-fn network_mode(_record: &Record, options: &Options) -> String {
-    sharing(options.namespaces.network, "none").to_owned()
+/// What was asked to be published, by docker's keys.
+fn bindings(record: &Record) -> Value {
+    let mut bindings: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for publish in &record.network.ports {
+        for (at, port) in (publish.container.0..=publish.container.1).enumerate() {
+            let at = u16::try_from(at).unwrap_or(0);
+            let host = publish.host.map(|host| host.0.saturating_add(at).to_string()).unwrap_or_default();
+            bindings
+                .entry(format!("{port}/{}", publish.protocol))
+                .or_default()
+                .push(json!({"HostIp": publish.host_address().to_string(), "HostPort": host}));
+        }
+    }
+    json!(bindings)
 }
 
 /// Mounts that have a source, as `-v` spells them.
@@ -333,15 +345,45 @@ fn signal_name(signal: i32) -> String {
     crate::spec::signal_name(signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"))
 }
 
-fn network(_record: &Record, _state: &State) -> Value {
+fn network(record: &Record, state: Option<&network::State>) -> Value {
+    // Ports that are known and not published are there without a binding.
+    let mut ports: BTreeMap<String, Option<Vec<Value>>> =
+        record.network.exposed.iter().map(|port| (port.clone(), None)).collect();
+    for port in state.map_or(&[][..], |state| &state.ports) {
+        let key = format!("{}/{}", port.container_port, port.protocol);
+        ports
+            .entry(key)
+            .or_default()
+            .get_or_insert_default()
+            .push(json!({"HostIp": port.host_ip.to_string(), "HostPort": port.host_port.to_string()}));
+    }
+    let addresses = || state.into_iter().flat_map(|state| &state.addresses);
+    let text = |address: Option<&std::net::IpAddr>| address.map(ToString::to_string).unwrap_or_default();
+    let (four, six) = (
+        text(addresses().find(|address| address.is_ipv4())),
+        text(addresses().find(|address| address.is_ipv6())),
+    );
+    let gateway = text(state.and_then(|state| state.gateway.as_ref()));
+    let endpoint = json!({
+        "IPAddress": four,
+        "Gateway": gateway,
+        "GlobalIPv6Address": six,
+        "MacAddress": "",
+        "Aliases": null,
+    });
+    let networks: Map<String, Value> = match record.network.mode.as_str() {
+        "" => Map::new(),
+        mode => std::iter::once((mode.to_owned(), endpoint)).collect(),
+    };
     json!({
         "SandboxID": "",
         "SandboxKey": "",
-        "Ports": {},
-        "Gateway": "",
-        "IPAddress": "",
+        "Ports": ports,
+        "Gateway": gateway,
+        "GlobalIPv6Address": six,
+        "IPAddress": four,
         "IPPrefixLen": 0,
         "MacAddress": "",
-        "Networks": {},
+        "Networks": networks,
     })
 }

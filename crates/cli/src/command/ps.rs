@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use clap::Parser;
 use container::health::HealthState;
@@ -124,7 +125,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         .iter()
         .map(|one| {
             let size = if wants_size { size_of(&store, &containers, one)? } else { String::new() };
-            Ok(row(one, health_of(&containers, one).as_deref(), &size, flags.no_trunc, now))
+            let (health, ports) = (health_of(&containers, one), ports(&containers, one));
+            Ok(row(one, (health.as_deref(), &size, &ports), flags.no_trunc, now))
         })
         .collect::<Result<Vec<_>, Failure>>()?;
     listing.print_with(&show, &rows, &|row, method, words| match (method, words) {
@@ -173,7 +175,7 @@ fn size_of(store: &Store, containers: &Containers<'_>, one: &Summary) -> Result<
     Ok(format!("{} (virtual {})", format::size(written), format::size(below.saturating_add(written))))
 }
 
-fn row(one: &Summary, health: Option<&str>, size: &str, whole: bool, now: u64) -> Value {
+fn row(one: &Summary, (health, size, ports): (Option<&str>, &str, &str), whole: bool, now: u64) -> Value {
     let record = &one.record;
     let created = u64::try_from(record.created).unwrap_or(0);
     let words = record.command.join(" ");
@@ -189,7 +191,7 @@ fn row(one: &Summary, health: Option<&str>, size: &str, whole: bool, now: u64) -
         "Mounts": mounts(record, whole).join(","),
         "Names": record.name.clone().unwrap_or_default(),
         "Networks": network(record),
-        "Ports": ports(one),
+        "Ports": ports,
         "RunningFor": format!("{} ago", duration(now.saturating_sub(created))),
         "Size": size,
         "State": one.state.status.name(),
@@ -218,12 +220,26 @@ fn mounts(record: &container::Record, whole: bool) -> Vec<String> {
     record.mounts.iter().map(name).collect()
 }
 
-fn network(_record: &container::Record) -> String {
-    String::new()
+fn network(record: &container::Record) -> &str {
+    &record.network.mode
 }
 
-fn ports(_one: &Summary) -> String {
-    String::new()
+/// `127.0.0.1:8080->80/tcp`, and ports that are known and not published; nothing of one that does not run.
+fn ports(containers: &Containers<'_>, one: &Summary) -> String {
+    if !one.state.status.is_running() {
+        return String::new();
+    }
+    let published = match one.record.network.ports.is_empty() {
+        true => Vec::new(),
+        false => containers.network(&one.id).ok().flatten().map(|state| state.ports).unwrap_or_default(),
+    };
+    let outside = |port: &network::Published| SocketAddr::new(port.host_ip, port.host_port);
+    let inside = |port: &network::Published| format!("{}/{}", port.container_port, port.protocol);
+    let mut texts: Vec<String> =
+        published.iter().map(|port| format!("{}->{}", outside(port), inside(port))).collect();
+    let is_published = |wanted: &String| published.iter().any(|port| inside(port) == *wanted);
+    texts.extend(one.record.network.exposed.iter().filter(|port| !is_published(port)).cloned());
+    texts.join(", ")
 }
 
 /// `Up 3 minutes (healthy)`, `Exited (0) 2 hours ago`.
@@ -337,13 +353,18 @@ fn is_mounted(record: &container::Record, wanted: &str) -> bool {
     mounts.any(|mount| [&mount.name, &mount.source, &mount.destination].iter().any(|text| *text == wanted))
 }
 
-fn is_published(_record: &container::Record, _wanted: &str) -> bool {
-    false
+/// `port[/protocol]` of the container, tcp unless it says.
+fn is_published(record: &container::Record, wanted: &str) -> bool {
+    let (port, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+    record.network.ports.iter().any(|publish| {
+        publish.protocol.to_string() == protocol
+            && port.parse().is_ok_and(|port| (publish.container.0..=publish.container.1).contains(&port))
+    })
 }
 
 /// `port[/protocol]`, tcp unless it says.
 fn is_exposed(record: &container::Record, wanted: &str) -> bool {
     let whole = |port: &str| if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") };
     let wanted = whole(wanted);
-    record.process.exposed_ports.iter().any(|port| whole(port) == wanted)
+    record.network.exposed.iter().any(|port| whole(port) == wanted)
 }
