@@ -249,7 +249,8 @@ fn dispatch(
             _ => failure.code_unless_set(FAILED),
         }),
         None => Err(Failure::user(format!("`{}` is not a command of `{parent}`", word.to_string_lossy()))
-            .hint(format!("`{parent} --help` lists the commands"))),
+            .hint(format!("`{parent} --help` lists the commands"))
+            .code(FAILED)),
     }
 }
 
@@ -415,6 +416,29 @@ mod tests {
             failure.hints(),
             ["a similar argument exists: `--name`", "`brig run --help` lists the flags"]
         );
+    }
+
+    /// Docker's public command list, without what is about clusters, builds and registries, which are other issues.
+    #[test]
+    fn dockers_commands_are_there() {
+        const TOP: &str = "attach commit container cp create diff events exec export help image images import info inspect \
+            kill load logs pause port ps rename restart rm rmi run save start stats stop system tag top unpause update \
+            version volume wait";
+        const CONTAINER: &str = "attach commit cp create diff exec export inspect kill list logs ls pause port ps rename \
+            restart rm run start stats stop top unpause update wait";
+        const IMAGE: &str = "import inspect list load ls rm save tag";
+        let global = Global::default();
+        let names = |described| match described {
+            Some(Described::Verbs(verbs)) => verbs,
+            _ => Vec::new(),
+        };
+        let noun = |noun: &str| names(complete::describe(&global, &[noun.to_owned()]));
+        let top = COMMANDS.iter().map(|command| command.name.to_owned()).collect();
+        for (wanted, found) in [(TOP, top), (CONTAINER, noun("container")), (IMAGE, noun("image"))] {
+            for name in wanted.split_whitespace() {
+                assert!(found.iter().any(|known: &String| known == name), "{name}");
+            }
+        }
     }
 
     #[test]
