@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use monitor::control::{self, streams};
+use runtime::DetachKeys;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -14,7 +15,7 @@ use rustix::termios::{OptionalActions, Termios};
 use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::stop;
-use crate::value::keys::{self, Matcher};
+use crate::value::keys;
 use crate::value::name::ContainerId;
 use crate::wait;
 
@@ -146,7 +147,7 @@ pub fn attach(
         how,
         connection,
         reading: how.stdin,
-        matcher: Matcher::new(if how.terminal { how.keys.clone() } else { Vec::new() }),
+        matcher: DetachKeys::new(if how.terminal { how.keys.clone() } else { Vec::new() }),
         pending: Vec::new(),
     };
     let attached = loop {
@@ -173,7 +174,7 @@ struct Client<'a> {
     how: &'a Attach,
     connection: Connection,
     reading: bool,
-    matcher: Matcher,
+    matcher: DetachKeys,
     /// What the monitor has no room for yet: packets, by kind.
     pending: Vec<(u8, Vec<u8>)>,
 }
@@ -236,7 +237,8 @@ impl Client<'_> {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(failed(errno)),
             Ok(count) => {
-                let (bytes, done) = self.matcher.feed(&block[..count]);
+                let mut bytes = Vec::with_capacity(count);
+                let done = self.matcher.take(&block[..count], &mut bytes);
                 if done {
                     return Ok(true);
                 }

@@ -11,6 +11,7 @@ use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::spec::workdir;
 use crate::value::environment::{Entry, Environment, MAX_ENTRIES};
+use crate::value::keys;
 use crate::value::name::ContainerId;
 use crate::value::user::Accounts;
 use crate::weakening::{WeakeningKind, Weakenings};
@@ -97,17 +98,13 @@ impl<'a> Running<'a> {
         if exec.privileged {
             self.record_privileged(&exec.command)?;
         }
-        let keys = exec.detach_keys.as_deref().unwrap_or(runtime::DEFAULT_DETACH_KEYS);
-        let keys = DetachKeys::parse(keys).ok_or_else(|| {
-            let reason = "use characters or ctrl-X, joined by commas";
-            Error::value("--detach-keys", keys.escape_debug().to_string(), reason)
-        })?;
+        let keys = keys::parse(exec.detach_keys.as_deref().unwrap_or(keys::DEFAULT))?;
         let request = ExecRequest {
             process,
             detach: exec.detach,
             interactive: exec.interactive,
             quiet: exec.detach,
-            detach_keys: exec.terminal.then_some(keys),
+            detach_keys: exec.terminal.then(|| DetachKeys::new(keys)),
             console_socket: None,
             pid_file: None,
             preserve_descriptors: exec.preserve_descriptors,

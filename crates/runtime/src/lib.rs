@@ -48,7 +48,7 @@ pub use create::{
 pub use error::{Error, Result};
 pub use foreground::Exit;
 pub use join::{ExecRequest, exec, exec_in};
-pub use keys::{DEFAULT_DETACH_KEYS, DetachKeys};
+pub use keys::DetachKeys;
 pub use lifecycle::{Container, status_name};
 pub use overlay::mount_layers;
 pub use prepare::Layers;
