@@ -52,7 +52,7 @@ story!(an_image_says_how, [root, user], |brig| {
     assert_eq!(health(brig, id)["Log"][0]["Output"], "of the image\n");
     let id = brig.ok(&["run", "-d", "--no-healthcheck", "checked", "sleep", "1000"]);
     let outcome = brig.run(&["healthcheck", "run", id.trim()]);
-    assert!(outcome.code == 1 && outcome.stderr.contains("has no health check"), "{outcome:?}");
+    assert!(outcome.code == 125 && outcome.stderr.contains("has no health check"), "{outcome:?}");
 });
 
 story!(what_is_done_to_the_unhealthy, [root, user], |brig| {
@@ -100,7 +100,7 @@ story!(a_check_is_bounded, [root, user], |brig| {
     assert!(output.len() == 4099 && output.ends_with("x..."), "{}", output.len());
     brig.ok(&["stop", "-t", "0", &id]);
     let outcome = brig.run(&["healthcheck", "run", &id]);
-    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert_eq!(outcome.code, 125, "{outcome:?}");
     // It will not be healthy any more; but it is ended.
     assert_eq!(brig.run(&["wait", "--condition=healthy", &id]).code, 1);
     assert_eq!(brig.ok(&["wait", "--condition=running", "--condition=exited", &id]), "137\n");

@@ -1,7 +1,6 @@
 //! `brig generate boot`: what makes a machine's init run `brig system boot`.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
@@ -43,16 +42,7 @@ struct Call {
     user: u32,
 }
 
-pub(crate) fn run(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failure> {
-    match args.first().map(|word| word.as_bytes()) {
-        Some(b"boot") => drop(args.remove(0)),
-        Some(b"--help" | b"-h") => args = vec!["--help".into()],
-        _ => {
-            return Err(
-                Failure::user("`brig generate` needs the word `boot`").hint("brig generate boot --help")
-            );
-        }
-    }
+pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Boot = command::parse("brig generate boot", args)?;
     let call = Call {
         program: std::env::current_exe().map_err(Failure::environment)?,

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use super::{
-    COMMANDS, Command, DESCRIBE, Described, boot, check, df, dispatch, inspect, listing, prune, ps, rm,
+    COMMANDS, Command, DESCRIBE, Described, boot, check, df, dispatch, generate, healthcheck, inspect,
+    listing, prune, ps, rm,
 };
 use crate::error::Failure;
 use crate::global::Global;
@@ -62,6 +63,38 @@ const SYSTEM: Group = Group {
     ],
     shared: &["events", "info"],
 };
+
+const HEALTHCHECK: Group = Group {
+    name: "healthcheck",
+    about: "Check whether a container works",
+    own: &[Command {
+        name: "run",
+        about: "Check whether a container works, as its health check says, and keep the result",
+        run: healthcheck::run,
+    }],
+    shared: &[],
+};
+
+const GENERATE: Group = Group {
+    name: "generate",
+    about: "Print what others need to work with brig",
+    own: &[Command {
+        name: "boot",
+        about: "Print what makes this machine start containers after a reboot",
+        run: generate::run,
+    }],
+    shared: &[],
+};
+
+/// Runs `brig healthcheck`.
+pub(crate) fn healthcheck(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    HEALTHCHECK.run(global, args)
+}
+
+/// Runs `brig generate`.
+pub(crate) fn generate(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    GENERATE.run(global, args)
+}
 
 /// Runs `brig container`.
 pub(crate) fn container(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {

@@ -1,4 +1,4 @@
-//! `brig healthcheck`.
+//! `brig healthcheck run`.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -22,7 +22,7 @@ const UNHEALTHY: u8 = 1;
 #[derive(Debug, Parser)]
 #[command(
     override_usage = "brig healthcheck run CONTAINER",
-    after_help = "Ends with 0 where the check succeeded and with 1 where it did not.\n\nExample:\n  brig healthcheck run web && echo it works"
+    after_help = "Ends with 0 where the check succeeded, with 1 where it did not, and with 125 where it could not be done.\n\nExample:\n  brig healthcheck run web && echo it works"
 )]
 struct Run {
     /// Of the container's monitor: print nothing, act as the container's settings say
@@ -33,16 +33,7 @@ struct Run {
     container: String,
 }
 
-pub(crate) fn run(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failure> {
-    if args.first().is_none_or(|word| word != "run") {
-        if args.first().is_some_and(|word| word == "--help" || word == "-h") {
-            args = vec!["--help".into()];
-            return command::parse::<Run>("brig healthcheck run", args).map(|_| 0);
-        }
-        return Err(Failure::user("`brig healthcheck` needs the word `run` and a container")
-            .hint("brig healthcheck run CONTAINER"));
-    }
-    args.remove(0);
+pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Run = command::parse("brig healthcheck run", args)?;
     site::with(global, |site, _| {
         let id = site.containers.find(&flags.container).map_err(failure)?;

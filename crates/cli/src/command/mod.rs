@@ -98,7 +98,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "port", about: "List the published ports of a container", run: port::run },
     Command { name: "rename", about: "Give a container another name", run: rename::run },
     Command { name: "logs", about: "Print what containers said", run: logs::run },
-    Command { name: "healthcheck", about: "Check whether a container works", run: healthcheck::run },
+    Command { name: "healthcheck", about: "Check whether a container works", run: group::healthcheck },
     Command { name: "cp", about: "Copy files between containers and the host", run: cp::run },
     Command { name: "diff", about: "List what a container changed of its image", run: diff::run },
     Command { name: "commit", about: "Make an image of a container's changes", run: commit::run },
@@ -107,7 +107,7 @@ const COMMANDS: &[Command] = &[
         about: "Write a container's root file system as a tar archive",
         run: export::run,
     },
-    Command { name: "generate", about: "Print what starts containers after a reboot", run: generate::run },
+    Command { name: "generate", about: "Print what starts containers after a reboot", run: group::generate },
     Command { name: "history", about: "Show the steps that an image was made by", run: history::run },
     Command { name: "images", about: "List images", run: images::run },
     Command {
