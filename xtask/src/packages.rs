@@ -12,6 +12,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("g++", "builds libFuzzer"),
     ("python3", "a tar reader that ours is compared with"),
     ("iproute2", "network namespaces in the stories"),
+    ("passt", "the default network of a container"),
+    ("slirp4netns", "the network where passt is missing"),
     ("procps", "processes as an outside program sees them"),
     ("strace", "tests of which system calls are made"),
     ("zstd", "zstd layers made by another program than ours"),
