@@ -88,10 +88,10 @@ impl Engine {
     }
 
     /// Starts all of these at once; how long until the last command ended.
-    fn at_once(&self, commands: Vec<Vec<String>>) -> io::Result<Duration> {
+    fn at_once(&self, commands: &[Vec<String>]) -> io::Result<Duration> {
         let start = Instant::now();
         let mut children: Vec<Child> = Vec::with_capacity(commands.len());
-        for words in &commands {
+        for words in commands {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             children.push(self.command(&words).spawn()?);
         }
@@ -210,7 +210,7 @@ fn thirty(page: &mut String, engines: &[Engine]) -> io::Result<()> {
             let words = [&["run", "-d", "--name", name], &engine.flags[..], &IDLE].concat();
             words.into_iter().map(str::to_owned).collect()
         });
-        let time = engine.at_once(words.collect())?;
+        let time = engine.at_once(&words.collect::<Vec<_>>())?;
         engine.remove(&names)?;
         Ok(seconds(time))
     });
@@ -223,7 +223,7 @@ fn hundred(page: &mut String, engines: &[Engine]) -> io::Result<()> {
         words.into_iter().map(str::to_owned).collect()
     };
     each(page, "100 `run --rm` at once, s", engines, |engine| {
-        Ok(format!("{:.2}", engine.at_once(vec![words(engine); 100])?.as_secs_f64()))
+        Ok(format!("{:.2}", engine.at_once(&vec![words(engine); 100])?.as_secs_f64()))
     });
     each(page, "100 `run --rm` one after the other, s", engines, |engine| {
         if engine.name != "brig" {
@@ -231,7 +231,7 @@ fn hundred(page: &mut String, engines: &[Engine]) -> io::Result<()> {
         }
         let start = Instant::now();
         for _ in 0..100 {
-            engine.at_once(vec![words(engine)])?;
+            engine.at_once(&[words(engine)])?;
         }
         Ok(format!("{:.2}", start.elapsed().as_secs_f64()))
     });

@@ -150,7 +150,17 @@ held!(no_path_string_after_the_root_is_open, [root, user] needs [program("strace
 
 held!(none_by_the_engine_either, [root, user] needs [program("strace")], |brig| {
     attack::image(brig, "shape", &["WORKDIR /work/here"], |_| {});
-    let command = brig.command(&["run", "--rm", "-t", "--init", "--tmpfs", "/scratch/new", "shape", "true"]);
+    let command = brig.command(&[
+        "run",
+        "--rm",
+        "--network=none",
+        "-t",
+        "--init",
+        "--tmpfs",
+        "/scratch/new",
+        "shape",
+        "true",
+    ]);
     let (outcome, trace) = shape::trace(&command, brig.program(), brig.directory());
     outcome.success();
     assert!(trace.resolved_inside() > 20, "the trace shows nothing");

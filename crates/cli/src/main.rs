@@ -12,7 +12,6 @@
 
 mod command;
 mod error;
-#[allow(unused_imports, dead_code, reason = "for the commands that land next")]
 mod format;
 mod global;
 mod input;

@@ -179,7 +179,7 @@ impl Event {
     }
 
     /// Adds to what is known.
-    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &impl ToString) -> Self {
         self.object.attributes.insert(name.to_owned(), value.to_string());
         self
     }

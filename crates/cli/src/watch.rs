@@ -77,8 +77,8 @@ impl Words {
 pub(crate) fn end(words: &[OsString]) -> ExitCode {
     let Some(Words { global, id, lock, pause, code }) = Words::parse(words) else { return ExitCode::FAILURE };
     // Nobody reads what this process says; what could not be removed is swept by the next command.
-    done(site::with(&global, |site, _| {
-        let event = Event::of(site.containers, &id).with("exitCode", code);
+    done(&site::with(&global, |site, _| {
+        let event = Event::of(site.containers, &id).with("exitCode", &code);
         // Written before: where it is started again this process becomes the loop.
         event.clone().write(&global, &["die"]);
         container::finish(site.containers, &id, lock, code, pause).map_err(failure)?;
@@ -98,14 +98,14 @@ pub(crate) fn end(words: &[OsString]) -> ExitCode {
 pub(crate) fn start(words: &[OsString]) -> ExitCode {
     let Some(Words { global, id, lock, pause, .. }) = Words::parse(words) else { return ExitCode::FAILURE };
     // As above: why it failed is in the container's `life.json`.
-    done(site::with(&global, |site, _| {
+    done(&site::with(&global, |site, _| {
         // Written before: this process becomes the loop when it succeeds.
         Event::of(site.containers, &id).write(&global, &["start"]);
         container::start_again(site, &id, lock, pause).map_err(failure)
     }))
 }
 
-fn done(result: Result<(), Failure>) -> ExitCode {
+fn done(result: &Result<(), Failure>) -> ExitCode {
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

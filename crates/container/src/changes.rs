@@ -125,7 +125,7 @@ fn configuration(mut config: Config, record: Record) -> Config {
 
 /// A container that is frozen until this is dropped, however the work ends.
 enum Frozen<'a> {
-    Now(runtime::Container<'a>),
+    Now(Box<runtime::Container<'a>>),
     Not(Option<String>),
 }
 
@@ -140,7 +140,7 @@ impl<'a> Frozen<'a> {
             return Ok(Self::Not(None));
         }
         match container.pause() {
-            Ok(()) => Ok(Self::Now(container)),
+            Ok(()) => Ok(Self::Now(Box::new(container))),
             Err(error) => {
                 let note = format!("the container is not paused while it is read: {}", chain(&error));
                 Ok(Self::Not(Some(note)))

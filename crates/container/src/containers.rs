@@ -576,8 +576,11 @@ impl<'a> Containers<'a> {
         }
         let _watched = match self.watch(id) {
             // Another command takes care of it just now.
-            Err(Error::NoContainer { .. } | Error::Running { .. }) => return Ok(false),
-            result => result?,
+            Err(Error::NoContainer { .. } | Error::Running { .. }) if !weaken::is_off(Defence::Lock) => {
+                return Ok(false);
+            }
+            Err(error) if !weaken::is_off(Defence::Lock) => return Err(error),
+            result => result.ok(),
         };
         let volumes = volumes::anonymous(self, id);
         self.discard(id, record.and_then(|record| record.name))?;

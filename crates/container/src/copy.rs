@@ -455,7 +455,8 @@ mod tests {
         use Found::{Directory, NoParent, Nothing, Other};
         let directory = |name: &str| Source::Directory { name: name.into() };
         let file = || Source::Other { name: b"f".to_vec() };
-        let rows: [(Found, &str, Source, Option<(&str, &str)>); 12] = [
+        type Row = (Found, &'static str, Source, Option<(&'static str, &'static str)>);
+        let rows: [Row; 12] = [
             (Directory, "/d", file(), Some(("/d", "f"))),
             (Directory, "/d", directory("s"), Some(("/d", "s"))),
             (Directory, "/d", directory(""), Some(("/d", ""))),

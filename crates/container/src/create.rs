@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use idmap::allocate::Claim;
 use monitor::Life;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lsm::Categories;
 use crate::run::{Ready, Site, claims};
 use crate::value::name::ContainerId;
@@ -31,5 +31,5 @@ pub(crate) fn give_back(site: &Site<'_>, claim: Option<Claim>, categories: Optio
         Some(claim) => claims(site).and_then(|directory| Ok(claim.release(directory.as_fd())?)),
         None => Ok(()),
     };
-    released.and(categories.map_or(Ok(()), Categories::release)).map_err(Error::from)
+    released.and(categories.map_or(Ok(()), Categories::release))
 }

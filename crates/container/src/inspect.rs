@@ -11,6 +11,7 @@ use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::health::HealthState;
 use crate::kept::Kept;
+use crate::monitors::monitors;
 use crate::options::{Options, Sharing};
 use crate::record::{Record, RestartPolicy};
 use crate::state::{State, Status};
@@ -73,6 +74,7 @@ pub fn inspect(containers: &Containers<'_>, id: &ContainerId) -> Result<Value> {
             "Protections": record.protections,
             "Foreground": record.foreground,
             "Watched": state.watched,
+            "Monitors": monitors(containers, id)?,
         },
     }))
 }

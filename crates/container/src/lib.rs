@@ -34,6 +34,7 @@ mod kernel_files;
 pub mod logs;
 mod lookup;
 pub mod lsm;
+mod monitors;
 mod names;
 mod network;
 mod options;

@@ -288,11 +288,7 @@ impl Loop {
                         return false;
                     }
                 }
-                (control::INPUT, _) => {
-                    if self.input_end().is_some() {
-                        self.input.extend_from_slice(data);
-                    }
-                }
+                (control::INPUT, _) if self.input_end().is_some() => self.input.extend_from_slice(data),
                 (control::END_OF_INPUT, _) => self.ending = true,
                 (control::RESIZE, [rows, high_rows, columns, high_columns]) => {
                     let size = Winsize {
@@ -313,7 +309,7 @@ impl Loop {
                         return false;
                     }
                 }
-                // Of a newer client: what is not understood is not done.
+                // Input without anybody to take it; of a newer client what is not understood.
                 _ => {}
             }
         }

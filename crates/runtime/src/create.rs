@@ -106,9 +106,10 @@ pub struct CheckedSource {
 
 /// What an engine does to a network namespace: it gets the directory of the container's process in `/proc`, whose namespaces
 /// are there and have their maps, while nothing of the container's runs. Its error ends the start.
-pub struct Connect<'a>(
-    pub &'a mut dyn FnMut(BorrowedFd<'_>) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>,
-);
+pub struct Connect<'a>(pub &'a mut dyn FnMut(BorrowedFd<'_>) -> Connected);
+
+/// What an engine answers that connected a network namespace: its own error, which this crate cannot know.
+pub type Connected = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 impl std::fmt::Debug for Connect<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

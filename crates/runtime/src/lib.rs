@@ -43,7 +43,8 @@ mod error;
 pub mod facts;
 
 pub use create::{
-    Announce, CgroupOptions, CheckedSource, Connect, Report, Request, Started, create, plan_of, run, start,
+    Announce, CgroupOptions, CheckedSource, Connect, Connected, Report, Request, Started, create, plan_of,
+    run, start,
 };
 pub use error::{Error, Result};
 pub use foreground::Exit;

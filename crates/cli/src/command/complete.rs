@@ -63,7 +63,7 @@ pub(crate) fn script(_global: &Global, args: Vec<OsString>) -> Result<u8, Failur
 }
 
 /// Runs `brig __complete`: what can stand in place of the last word, a line each.
-pub(crate) fn answer(global: &Global, words: Vec<OsString>) -> Result<u8, Failure> {
+pub(crate) fn answer(global: &Global, words: &[OsString]) -> Result<u8, Failure> {
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let mut answers = candidates(global, before, last);

@@ -87,7 +87,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         let executed = running.exec(&exec, &site.environment).map_err(failure);
         let code = executed.as_ref().map_or_else(|failure| failure.exit_code(), |executed| executed.code);
         if !exec.detach {
-            event.with("exitCode", code).error(executed.as_ref().err()).write(global, &["exec_die"]);
+            event.with("exitCode", &code).error(executed.as_ref().err()).write(global, &["exec_die"]);
         }
         let executed = executed?;
         for warning in &executed.warnings {

@@ -165,7 +165,7 @@ pub(crate) struct DescribedFlag {
 
 /// Answers [`DESCRIBE`].
 pub(crate) fn described<P: Parser>(args: &[OsString]) -> Result<(), Failure> {
-    if !args.first().is_some_and(|word| word == DESCRIBE) {
+    if args.first().is_none_or(|word| word != DESCRIBE) {
         return Ok(());
     }
     let mut command = P::command();
@@ -213,7 +213,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Early::Help => output::print(&help()).map(|()| 0),
         Early::Version => output::print(&format!("brig version {}\n", env!("CARGO_PKG_VERSION"))).map(|()| 0),
         Early::Command => match args.next() {
-            Some(word) if word == "__complete" => complete::answer(&global, args.collect()),
+            Some(word) if word == "__complete" => complete::answer(&global, &args.collect::<Vec<_>>()),
             Some(word) => {
                 let after: Vec<OsString> = args.collect();
                 global.note.begin(&word, &after, &all);

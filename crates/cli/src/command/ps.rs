@@ -277,14 +277,14 @@ impl<'a> Selection<'a> {
             Failure::user(format!("invalid filter '{key}={}'", value.escape_debug()))
                 .hint(format!("use {good}"))
         };
-        for status in filters.values("status").filter(|status| !STATUSES.contains(status)) {
+        if let Some(status) = filters.values("status").find(|status| !STATUSES.contains(status)) {
             return Err(bad("status", status, &STATUSES.join(", ")));
         }
-        for code in filters.values("exited").filter(|code| code.parse::<i32>().is_err()) {
+        if let Some(code) = filters.values("exited").find(|code| code.parse::<i32>().is_err()) {
             return Err(bad("exited", code, "an exit code"));
         }
         const HEALTHS: &[&str] = &["healthy", "none", "starting", "unhealthy"];
-        for health in filters.values("health").filter(|health| !HEALTHS.contains(health)) {
+        if let Some(health) = filters.values("health").find(|health| !HEALTHS.contains(health)) {
             return Err(bad("health", health, &HEALTHS.join(", ")));
         }
         filters.boolean("is-task")?;

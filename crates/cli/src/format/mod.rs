@@ -11,11 +11,11 @@ mod pattern;
 mod size;
 mod table;
 
-pub(crate) use age::{ago, date, duration, now, parse_duration, parse_moment, parse_time};
+pub(crate) use age::{ago, date, duration, now, parse_moment, parse_time};
 pub(crate) use filter::Filters;
 pub(crate) use listing::{Listing, Show, print_one, print_values};
 pub(crate) use pattern::Pattern;
-pub(crate) use size::{binary_size, size, size_of_four};
+pub(crate) use size::{binary_size, size};
 pub(crate) use table::table;
 
 /// What stands for a missing name, as in docker.

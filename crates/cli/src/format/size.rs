@@ -8,11 +8,6 @@ pub(crate) fn size(bytes: u64) -> String {
     scaled(bytes, 1000, 3, &DECIMAL)
 }
 
-/// Bytes with four digits and a decimal unit: `4.271MB`, as in `system df` and the network of `stats`.
-pub(crate) fn size_of_four(bytes: u64) -> String {
-    scaled(bytes, 1000, 4, &DECIMAL)
-}
-
 /// Bytes with four digits and a binary unit: `1.952GiB`, as for memory in `stats`.
 pub(crate) fn binary_size(bytes: u64) -> String {
     scaled(bytes, 1024, 4, &BINARY)
@@ -44,18 +39,18 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (bytes, three, four, binary) in [
-            (0, "0B", "0B", "0B"),
-            (999, "999B", "999B", "999B"),
-            (1000, "1kB", "1kB", "1000B"),
-            (4_271_000, "4.27MB", "4.271MB", "4.073MiB"),
-            (42_700_000, "42.7MB", "42.7MB", "40.72MiB"),
-            (427_000_000, "427MB", "427MB", "407.2MiB"),
-            (1_500_000_000, "1.5GB", "1.5GB", "1.397GiB"),
-            (1 << 30, "1.07GB", "1.074GB", "1GiB"),
-            (u64::MAX, "18.4EB", "18.45EB", "16EiB"),
+        for (bytes, three, binary) in [
+            (0, "0B", "0B"),
+            (999, "999B", "999B"),
+            (1000, "1kB", "1000B"),
+            (4_271_000, "4.27MB", "4.073MiB"),
+            (42_700_000, "42.7MB", "40.72MiB"),
+            (427_000_000, "427MB", "407.2MiB"),
+            (1_500_000_000, "1.5GB", "1.397GiB"),
+            (1 << 30, "1.07GB", "1GiB"),
+            (u64::MAX, "18.4EB", "16EiB"),
         ] {
-            assert_eq!((&*size(bytes), &*size_of_four(bytes), &*binary_size(bytes)), (three, four, binary));
+            assert_eq!((&*size(bytes), &*binary_size(bytes)), (three, binary));
         }
     }
 }

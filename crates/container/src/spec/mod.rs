@@ -309,8 +309,8 @@ fn host_name(id: &ContainerId, namespaces: &NamespaceOptions) -> Result<String> 
 }
 
 /// Lets the network, and of a plain user's container the user namespace that owns it, be another container's.
-fn join_network(peer: &network::Peer, list: &mut Vec<Namespace>) {
-    for namespace in list.iter_mut() {
+fn join_network(peer: &network::Peer, list: &mut [Namespace]) {
+    for namespace in list {
         match namespace.kind {
             NamespaceKind::Network => namespace.path = Some(peer.network_path()),
             NamespaceKind::User => namespace.path = peer.user_path(),

@@ -135,8 +135,15 @@ mod tests {
         drop(Hygiene::capture());
         let brig = Brig::root();
         brig.import_busybox();
-        let mut hangs =
-            brig.command(&["run", "--rm", "busybox", "sh", "-c", "echo here; trap '' TERM; sleep 1000"]);
+        let mut hangs = brig.command(&[
+            "run",
+            "--rm",
+            "--network=none",
+            "busybox",
+            "sh",
+            "-c",
+            "echo here; trap '' TERM; sleep 1000",
+        ]);
         let outcome = within(Duration::from_secs(2), &mut hangs, "").unwrap();
         assert_eq!((outcome.code, outcome.exceeded), (None, Some(Duration::from_secs(2))));
         assert_eq!(outcome.text, "here\n");

@@ -58,7 +58,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         let ended = ready.run(site, &|text| global.log.warning(text)).map_err(failure);
         let code = ended.as_ref().map_or_else(|failure| failure.exit_code(), |ended| ended.code);
         let gone: &[&str] = if options.remove { &["die", "destroy"] } else { &["die"] };
-        event.with("exitCode", code).error(ended.as_ref().err()).write(global, gone);
+        event.with("exitCode", &code).error(ended.as_ref().err()).write(global, gone);
         let ended = ended?;
         for warning in &ended.warnings {
             global.log.warning(warning);
