@@ -1,7 +1,7 @@
 //! Dockerfile instructions of `import --change`, and times of images: an error or a configuration that is written as it was read; no time overflows.
 
-#[path = "../../crates/cli/src/text.rs"]
-#[cfg_attr(not(test), expect(dead_code, reason = "the command line uses the rest"))]
+#[path = "../../crates/cli/src/format/age.rs"]
+#[expect(dead_code, reason = "the command line uses the rest")]
 mod shown;
 
 use oci::image::{ImageConfiguration, parse_configuration};

@@ -64,11 +64,17 @@ fn check_request(text: &str, request: &MountRequest) {
             assert!(!request.suid || text.contains("suid"), "{text:?}");
             assert!(!request.dev || text.contains("dev"), "{text:?}");
         }
-        MountKind::Tmpfs { size, mode } => {
+        MountKind::Tmpfs { size, mode, .. } => {
             assert!(size.is_none_or(|size| size >= 0) && *mode <= 0o7777, "{text:?}");
             assert!(request.propagation.is_none() && !request.id_mapped, "{text:?}");
             assert!(!request.exec || text.contains("exec"), "{text:?}");
         }
+        MountKind::Volume { name, anonymous, .. } => {
+            // It becomes the name of a directory.
+            assert!(!name.contains('/') && name != "." && name != "..", "{text:?}");
+            assert!(!anonymous || name.is_empty(), "{text:?}");
+        }
+        MountKind::Overlay { source } => assert!(!source.is_empty(), "{text:?}"),
     }
     assert!(request.typed.ends_with(text));
 }

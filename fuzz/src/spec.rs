@@ -83,6 +83,10 @@ fn check_plan(plan: &Plan) {
             Source::Root(path) | Source::Bind { path, .. } | Source::Device { path, .. } => {
                 assert!(path.starts_with('/'), "{path:?}");
             }
+            Source::Directory(path) => assert!(path.starts_with('/'), "{path:?}"),
+            Source::Layers { lower, writable, .. } => {
+                assert!(lower.starts_with('/') && writable.starts_with('/'), "{lower:?} {writable:?}");
+            }
             Source::Given(_) => {}
         }
     }

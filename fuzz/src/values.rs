@@ -100,7 +100,7 @@ fn names(text: &str) {
     }
     if let Ok((name, address)) = label::parse_host(text) {
         assert!(!name.contains(char::is_whitespace));
-        assert_eq!(address.to_string().parse::<IpAddr>(), Ok(address));
+        assert!(address.is_none_or(|address| address.to_string().parse::<IpAddr>() == Ok(address)));
     }
     if let Ok(environment::Entry::Assignment(name, value)) = environment::parse(FLAG, text) {
         assert_eq!(format!("{name}={value}"), text);

@@ -34,7 +34,7 @@ pub(crate) fn monitors(containers: &Containers<'_>, id: &ContainerId) -> Result<
         };
         let words =
             open("cmdline", OFlags::empty()).ok().and_then(|file| files::read_all(&file, MAX_WORDS).ok());
-        if !words.is_some_and(|words| words.split(|byte| *byte == 0).nth(1) == Some(b"monitor")) {
+        if words.is_none_or(|words| words.split(|byte| *byte == 0).nth(1) != Some(b"monitor")) {
             continue;
         }
         let Some(descriptors) = open("fd", OFlags::DIRECTORY).ok() else { continue };
