@@ -112,7 +112,8 @@ fn ask_to_end(containers: &Containers<'_>, id: &ContainerId, how: Stop, state: &
         return Ok(());
     }
     match send(containers, id, Signal::KILL.as_raw()) {
-        Ok(()) | Err(Error::NotRunning { .. }) => {}
+        // As above: the signal has ended it in the meantime.
+        Ok(()) | Err(Error::NotRunning { .. } | Error::Runtime(runtime::Error::WrongStatus { .. })) => {}
         Err(error) => return Err(error),
     }
     if process.as_ref().is_none_or(|process| ends_within(process, KILL_WAIT)) {
