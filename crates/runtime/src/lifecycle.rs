@@ -119,7 +119,11 @@ impl<'a> Container<'a> {
         if !self.saved.is_alive() {
             return Err(self.wrong("signal", Status::Stopped));
         }
-        sys::signal::send(process.as_fd(), signal).map_err(failed)
+        match sys::signal::send(process.as_fd(), signal) {
+            // It ended since.
+            Err(rustix::io::Errno::SRCH) => Err(self.wrong("signal", Status::Stopped)),
+            result => result.map_err(failed),
+        }
     }
 
     /// Sends a signal to the first process, or to all.
