@@ -1,5 +1,4 @@
 //! `bench engine`: what a person does all day with an engine, in turn with its peers, as root.
-#![allow(unsafe_code, reason = "wait4 with its resource usage is in neither std nor rustix")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -63,18 +62,13 @@ impl Engine {
     fn cost(&self, words: &[&str]) -> io::Result<Cost> {
         let start = Instant::now();
         let child = self.command(words).spawn()?;
-        let (mut status, pid) = (0, i32::try_from(child.id()).map_err(io::Error::other)?);
-        // SAFETY: rusage is a plain structure of integers, for which zero is a value.
-        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: both pointers are to live values of the types that wait4 fills; the child is ours and not waited for.
-        let ended = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
-        if ended != pid || status != 0 {
-            return Err(io::Error::other(format!("{} {}: status {status}", self.name, words.join(" "))));
+        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+        let ended = sys::process::wait_with_usage(pid, false)?;
+        if ended.pid != pid || ended.status != 0 {
+            let line = words.join(" ");
+            return Err(io::Error::other(format!("{} {line}: status {}", self.name, ended.status)));
         }
-        let time = |value: libc::timeval| {
-            Duration::from_micros(u64::try_from(value.tv_sec * 1_000_000 + value.tv_usec).unwrap_or(0))
-        };
-        Ok(Cost { wall: start.elapsed(), cpu: time(usage.ru_utime) + time(usage.ru_stime) })
+        Ok(Cost { wall: start.elapsed(), cpu: ended.cpu })
     }
 
     fn start(&self, name: &str) -> io::Result<Cost> {

@@ -3,6 +3,7 @@
 //! `bench start [--rounds N] [--in-a-row N] [--only SUBSTRING] [--root-only] [--dry]` prints the tables and writes
 //! `docs/benchmarks.md` (not with `--dry`). `bench engine [--rounds N] [--dry]` does the same for what a person does all day with
 //! an engine, and writes its own part of that page. `bench worker` is the half that runs as the person who is measured.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod engine;

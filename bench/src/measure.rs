@@ -1,15 +1,14 @@
 //! One start: its wall time, the processor time of everything it started, its largest process.
-#![allow(unsafe_code, reason = "wait4 with its resource usage is in neither std nor rustix")]
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use serde_json::{Value, json};
+use sys::process::Ended;
 
 /// Helpers of a peer that outlive its command (conmon's clean-up) are waited for; what lives longer is not of this start.
 const STRAGGLERS_GET: Duration = Duration::from_millis(1500);
@@ -61,17 +60,7 @@ impl Subject {
         if let Some(path) = &self.mounts {
             let namespace = File::open(path)?;
             let home = CString::new(std::env::current_dir()?.as_os_str().as_encoded_bytes())?;
-            // SAFETY: setns and chdir are async-signal-safe and touch no memory but the borrowed path.
-            unsafe {
-                command.pre_exec(move || {
-                    if libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) != 0
-                        || libc::chdir(home.as_ptr()) != 0
-                    {
-                        return Err(io::Error::last_os_error());
-                    }
-                    Ok(())
-                });
-            }
+            sys::namespace::enter_at_exec(&mut command, namespace, home);
         }
         Ok(command)
     }
@@ -85,7 +74,7 @@ impl Subject {
         let mut sample = Sample { wall: Duration::ZERO, cpu: Duration::ZERO, peak: 0, code: 0 };
         let mut ended = None;
         // While the command runs, sleep in the kernel; afterwards its orphans get a bounded time.
-        while let Some((pid, status, usage)) = wait(if ended.is_none() { 0 } else { libc::WNOHANG })? {
+        while let Some(Ended { pid, status, cpu, peak }) = wait(ended.is_none())? {
             if pid == 0 {
                 if ended.is_some_and(|ended: Instant| ended.elapsed() > STRAGGLERS_GET) {
                     break;
@@ -98,8 +87,8 @@ impl Subject {
                 sample.wall = started.elapsed();
                 sample.code = exit_code(status);
             }
-            sample.cpu += time(usage.ru_utime) + time(usage.ru_stime);
-            sample.peak = sample.peak.max(u64::try_from(usage.ru_maxrss).unwrap_or(0));
+            sample.cpu += cpu;
+            sample.peak = sample.peak.max(peak);
         }
         Ok(sample)
     }
@@ -108,7 +97,7 @@ impl Subject {
 /// Waits, for a bounded time, for what an unmeasured start left behind: it must not be counted to the next.
 pub(crate) fn settle() -> io::Result<()> {
     let started = Instant::now();
-    while let Some((pid, _, _)) = wait(libc::WNOHANG)? {
+    while let Some(Ended { pid, .. }) = wait(false)? {
         if started.elapsed() > STRAGGLERS_GET {
             break;
         }
@@ -120,30 +109,16 @@ pub(crate) fn settle() -> io::Result<()> {
 }
 
 /// Waits for any child: `None` when there is none; process 0 when none has ended yet.
-fn wait(options: i32) -> io::Result<Option<(i32, i32, libc::rusage)>> {
-    let mut status = 0;
-    // SAFETY: rusage is a plain structure of integers, for which zero is a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live values of the types that wait4 fills.
-    let pid = unsafe { libc::wait4(-1, &raw mut status, options, &raw mut usage) };
-    match pid {
-        -1 => match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-            error if error.kind() == io::ErrorKind::Interrupted => Ok(Some((0, 0, usage))),
-            error => Err(error),
-        },
-        pid => Ok(Some((pid, status, usage))),
+fn wait(blocks: bool) -> io::Result<Option<Ended>> {
+    match sys::process::wait_with_usage(-1, !blocks) {
+        Err(Errno::CHILD) => Ok(None),
+        Err(Errno::INTR) => Ok(Some(Ended::default())),
+        result => Ok(result.map(Some)?),
     }
 }
 
 fn exit_code(status: i32) -> i32 {
     if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) }
-}
-
-fn time(value: libc::timeval) -> Duration {
-    let seconds = u64::try_from(value.tv_sec).unwrap_or(0);
-    let micros = u64::try_from(value.tv_usec).unwrap_or(0);
-    Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
 /// Adopts what commands leave behind, so that its processor time is counted.

@@ -1,7 +1,8 @@
 //! Log lines: whatever a file holds is read without a panic; what a container said is read as it was written.
 
 use container::logs;
-use monitor::log::{Moment, Stream, line};
+use monitor::log::{Stream, line};
+use oci::Moment;
 
 /// Longest input: three messages of 16 KiB.
 pub const MAX_LEN: usize = 48 << 10;

@@ -111,8 +111,8 @@ story!(a_flood_is_bounded, [root, user], |brig| {
     assert_eq!(files(brig, &id).len(), 1);
 });
 
-// A monitor that dies with what it has read and not written loses lines; this was seen with a loop that reads into
-// memory, by `crates/monitor/tests/kill.rs` with `Inbox::take` replaced by read(2).
+// A monitor that reads into memory would lose what it has read and not written. It was not yet seen
+// to fail with the inbox taken out.
 story!(killed_monitors_lose_no_line, [root, user], |brig| {
     const LINES: usize = 100_000;
     brig.import_busybox();

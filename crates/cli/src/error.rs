@@ -98,17 +98,7 @@ impl Failure {
 
     /// The error and its causes, joined by `: `. A cause already quoted by its parent is not repeated.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.error.to_string();
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let next = error.to_string();
-            if !text.ends_with(&next) {
-                text.push_str(": ");
-                text.push_str(&next);
-            }
-            cause = error.source();
-        }
-        shorten(&text).into_owned()
+        shorten(&files::chain(&*self.error)).into_owned()
     }
 
     /// The hints, in the order they were added.

@@ -1,7 +1,7 @@
 //! Which containers are started when the machine was.
 
-use monitor::log::Moment;
 use monitor::restart::Policy;
+use oci::Moment;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::containers::Containers;

@@ -13,7 +13,7 @@ use store::{CommitOptions, Image, Store};
 use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::export::BUFFER;
-use crate::helper::{self, chain};
+use crate::helper;
 use crate::record::{ProcessConfig, Record};
 use crate::value::name::ContainerId;
 use crate::view::running;
@@ -35,7 +35,7 @@ pub fn changes(store: &Store, containers: &Containers<'_>, id: &ContainerId) -> 
                 encode(&mut found, &change);
                 Ok(())
             })
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| files::chain(&error))?;
         Ok(found)
     })?;
     Ok(decode(&answer))
@@ -57,7 +57,7 @@ pub fn image_changes(store: &Store, image: &Image) -> Result<Vec<Change>> {
             encode(&mut found, &change);
             Ok(())
         };
-        sources.difference().changes(&Limits::default(), visit).map_err(|error| chain(&error))?;
+        sources.difference().changes(&Limits::default(), visit).map_err(|error| files::chain(&error))?;
         Ok(found)
     })?;
     Ok(decode(&answer))
@@ -87,11 +87,12 @@ pub fn commit(
     let image = store.commit(&lease, &options, |file| {
         let packed = helper::as_owner(store.ownership(), 0, || {
             let out = BufWriter::with_capacity(BUFFER, file);
-            let (mut out, _) = sources.difference().pack(out, &Limits::default()).map_err(|e| chain(&e))?;
+            let (mut out, _) =
+                sources.difference().pack(out, &Limits::default()).map_err(|e| files::chain(&e))?;
             out.flush().map_err(|error| error.to_string())?;
             Ok(Vec::new())
         });
-        packed.map(drop).map_err(|error| chain(&error))
+        packed.map(drop).map_err(|error| files::chain(&error))
     });
     let note = frozen.thaw();
     Ok((image?, note))
@@ -142,7 +143,7 @@ impl<'a> Frozen<'a> {
         match container.pause() {
             Ok(()) => Ok(Self::Now(Box::new(container))),
             Err(error) => {
-                let note = format!("the container is not paused while it is read: {}", chain(&error));
+                let note = format!("the container is not paused while it is read: {}", files::chain(&error));
                 Ok(Self::Not(Some(note)))
             }
         }
@@ -151,9 +152,10 @@ impl<'a> Frozen<'a> {
     /// Lets it go on, and says what should be known.
     fn thaw(mut self) -> Option<String> {
         match std::mem::replace(&mut self, Self::Not(None)) {
-            Self::Now(ref container) => {
-                container.resume().err().map(|error| format!("the container stays paused: {}", chain(&error)))
-            }
+            Self::Now(ref container) => container
+                .resume()
+                .err()
+                .map(|error| format!("the container stays paused: {}", files::chain(&error))),
             Self::Not(ref note) => note.clone(),
         }
     }

@@ -24,7 +24,7 @@ use store::Store;
 use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::export::{BUFFER, split};
-use crate::helper::{self, Answer, chain};
+use crate::helper::{self, Answer};
 use crate::value::name::ContainerId;
 use crate::view::{Scope, View};
 use crate::weaken::{self, Defence};
@@ -93,7 +93,9 @@ pub fn copy(
                 let Some((read, write)) = ends.take() else { return Err("the pipe is lost".to_owned()) };
                 drop(read);
                 let packed = from.pack(write.as_fd(), &source, &name, options.follow);
-                packed.map(|copied| copied.left_out.join("\n").into_bytes()).map_err(|error| chain(&error))
+                packed
+                    .map(|copied| copied.left_out.join("\n").into_bytes())
+                    .map_err(|error| files::chain(&error))
             })?;
             let Some((read, write)) = ends else {
                 return Err(Error::Helper { message: "the pipe is lost".to_owned() });
@@ -109,7 +111,7 @@ pub fn copy(
                 }
                 // An archive that ends too soon is the packer's doing, a pipe without a reader the unpacker's.
                 (Err(packing), Err(unpacking)) => {
-                    Err(if chain(&unpacking).contains("truncated") { packing } else { unpacking })
+                    Err(if files::chain(&unpacking).contains("truncated") { packing } else { unpacking })
                 }
                 (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
             }
@@ -305,14 +307,14 @@ impl<'a> Side<'a> {
                 let directory = tree.open(path, flags).map_err(failed)?;
                 let packed =
                     if name.is_empty() { pack.content(&directory, b"") } else { pack.tree(&directory, name) };
-                packed.map_err(|error| chain(&error))?;
+                packed.map_err(|error| files::chain(&error))?;
             } else {
                 let path = if follow { tree.follow(path).map_err(failed)? } else { path.to_owned() };
                 let (parent, own) = split_last(&path);
                 let parent = tree.open(&parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
-                pack.object(&parent, &own, name).map_err(|error| chain(&error))?;
+                pack.object(&parent, &own, name).map_err(|error| files::chain(&error))?;
             }
-            let packed = pack.finish().map_err(|error| chain(&error))?.1;
+            let packed = pack.finish().map_err(|error| files::chain(&error))?.1;
             report(packed.bytes, &packed.skipped)
         };
         let answer = match self {
@@ -353,7 +355,8 @@ impl<'a> Side<'a> {
                 .map_err(|errno| format!("open `{}`: {errno}", into.display()))?;
             files::pause::at("copy.before-unpack");
             archive::confine(&directory, &limits);
-            let applied = archive::apply(&input, &directory, &settings, &limits).map_err(|e| chain(&e))?;
+            let applied =
+                archive::apply(&input, &directory, &settings, &limits).map_err(|e| files::chain(&e))?;
             let told = |skipped: &&Skipped| !matches!(skipped.what, SkippedWhat::Owner(..));
             let skipped: Vec<Skipped> = applied.skipped.iter().filter(told).cloned().collect();
             report(applied.bytes, &skipped)

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use idmap::Span;
 use idmap::allocate;
-use monitor::log::Moment;
 use monitor::restart;
 use monitor::{Life, Settings, control};
+use oci::Moment;
 use runtime::lsm::selinux::is_on;
 
 use crate::containers::{Containers, Reserved};
 use crate::error::Result;
 use crate::lsm::selinux;
 use crate::record::Record;
-use crate::start::{become_loop, chain, monitor_failed};
+use crate::start::{become_loop, monitor_failed};
 use crate::stop;
 use crate::value::name::ContainerId;
 
@@ -45,7 +45,7 @@ pub(crate) fn finish_watched(
     let mut warnings = Vec::new();
     let mut note = |result: Result<()>| {
         if let Err(error) = result {
-            warnings.push(chain(&error));
+            warnings.push(files::chain(&error));
         }
     };
     let mut life = Life::read(reserved.directory.as_fd()).unwrap_or_default();

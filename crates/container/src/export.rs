@@ -8,7 +8,7 @@ use store::Store;
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
-use crate::helper::{Answer, chain};
+use crate::helper::Answer;
 use crate::value::name::ContainerId;
 use crate::view::{Scope, View};
 
@@ -29,7 +29,8 @@ pub fn export(
     let out = std::fs::File::from(duplicate(out)?);
     let answer = View::open(store, containers, id, Scope::Root)?.within(|root| {
         let mut pack = Pack::new(BufWriter::with_capacity(BUFFER, &out), Mounts::Stay, &Limits::default());
-        let packed = pack.tree(root, b"").and_then(|()| pack.finish()).map_err(|error| chain(&error))?.1;
+        let packed =
+            pack.tree(root, b"").and_then(|()| pack.finish()).map_err(|error| files::chain(&error))?.1;
         lines(&packed.skipped)
     })?;
     Ok(split(&answer))

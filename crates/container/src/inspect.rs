@@ -81,7 +81,7 @@ pub fn inspect(containers: &Containers<'_>, id: &ContainerId) -> Result<Value> {
 
 /// When it was created as RFC 3339.
 fn created(record: &Record) -> String {
-    monitor::log::Moment { seconds: record.created, nanoseconds: record.created_nanoseconds }.to_string()
+    oci::Moment { seconds: record.created, nanoseconds: record.created_nanoseconds }.to_string()
 }
 
 fn or_never(time: &str) -> &str {

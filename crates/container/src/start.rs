@@ -208,7 +208,8 @@ impl Ready {
                 Err::<std::convert::Infallible, _>(monitor_failed(become_loop(&arguments)))
             });
         let Err(error) = started;
-        let answer = Answer::Failed { message: chain(&error), hint: error.hint(), code: error.exit_code() };
+        let answer =
+            Answer::Failed { message: files::chain(&error), hint: error.hint(), code: error.exit_code() };
         tell(teller, &answer);
         sys::exec::exit_now(1)
     }
@@ -246,7 +247,7 @@ impl Ready {
                 let left = give_back(site, claim, categories)
                     .and_then(|()| failed(site, reserved, &options, &error));
                 if let Err(left) = left {
-                    warn(&chain(&left));
+                    warn(&files::chain(&left));
                 }
                 return Err(error);
             }
@@ -300,7 +301,7 @@ fn failed(site: &Site<'_>, reserved: Reserved, options: &crate::Options, error: 
         monitor::Status::Created => monitor::Status::Created,
         _ => monitor::Status::Exited,
     };
-    let life = Life { status, error: chain(error), exit_code: error.exit_code(), ..before };
+    let life = Life { status, error: files::chain(&error), exit_code: error.exit_code(), ..before };
     let written = life.write(reserved.directory.as_fd()).map_err(Error::from);
     reserved.tell_exit_code(error.exit_code());
     written.and(site.containers.clear_runtime(&reserved.id)).and(site.containers.leave(reserved))
@@ -421,21 +422,6 @@ fn heard(answer: &OwnedFd) -> Result<()> {
     }
 }
 
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Starts a container that is created or ended.
 ///
 /// `client` and `warn` are those of [`Ready::detach`].
@@ -471,7 +457,7 @@ pub fn start_again(site: &Site<'_>, id: &ContainerId, lock: OwnedFd, pause: u32)
     let ready = match reopen_watched(site, reserved, ids) {
         Ok(ready) => ready,
         Err((reserved, error)) => {
-            let life = Life { status: monitor::Status::Exited, error: chain(&error), ..before };
+            let life = Life { status: monitor::Status::Exited, error: files::chain(&error), ..before };
             life.write(reserved.directory.as_fd())?;
             return site.containers.leave(reserved).and(Err(error));
         }

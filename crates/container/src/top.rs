@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use idmap::account::{parse_group, parse_passwd};
+use oci::Moment;
 use oci::runtime::{CAPABILITIES, IdMapping};
 
 use crate::error::{Error, Result};
@@ -390,13 +391,8 @@ fn start_time(time: u64, now: u64) -> String {
     }
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    // A civil date whose year starts in March, so that the leap day is the last.
-    let of_era = (time / 86_400 + 719_468) % 146_097;
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let name = usize::try_from((month + 2) % 12).ok().and_then(|at| MONTHS.get(at)).map_or("", |name| *name);
+    let (_, month, day) = Moment { seconds: i64::try_from(time).unwrap_or(i64::MAX), nanoseconds: 0 }.date();
+    let name = usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).map_or("", |name| *name);
     format!("{name}{day:02}")
 }
 

@@ -221,7 +221,7 @@ fn mount(
     writable: bool,
     user: bool,
 ) -> std::result::Result<OwnedFd, String> {
-    let store = files::open_directory(store).map_err(|error| helper::chain(&error))?;
+    let store = files::open_directory(store).map_err(|error| files::chain(&error))?;
     let open = |path: &str| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&store, path, flags, Mode::empty())
@@ -238,7 +238,7 @@ fn mount(
         lower.insert(0, upper);
         runtime::mount_layers(&lower, None, user)
     };
-    let mounted = mounted.map_err(|error| helper::chain(&error))?;
+    let mounted = mounted.map_err(|error| files::chain(&error))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(&mounted, ".", flags, Mode::empty()).map_err(|errno| format!("open the root: {errno}"))
 }

@@ -297,7 +297,7 @@ fn from_image(config: &Config, options: &mut Options, warnings: &mut Vec<String>
         });
     }
     for declared in &config.volumes {
-        let target = clean(declared);
+        let target = crate::spec::clean(declared);
         let is_kernels = KERNEL_TREES.iter().any(|tree| Path::new(&target).starts_with(tree));
         if target == "/" || is_kernels || target.chars().any(char::is_control) {
             warnings.push(format!("the image's volume `{}` is ignored", declared.escape_debug()));
@@ -310,19 +310,6 @@ fn from_image(config: &Config, options: &mut Options, warnings: &mut Vec<String>
         options.mounts.push(MountRequest::of_volume(typed, String::new(), true, &target));
     }
     Ok(())
-}
-
-/// A path by its words: absolute, without `.` and `..`, which cannot climb above the root (CVE-2022-23648).
-fn clean(path: &str) -> String {
-    let mut parts = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// Holds the volumes of a container that exists, while its specification is made anew.
@@ -464,7 +451,7 @@ mod tests {
             ("", "/"),
             (".", "/"),
         ] {
-            assert_eq!(clean(path), expected, "{path}");
+            assert_eq!(crate::spec::clean(path), expected, "{path}");
         }
     }
 

@@ -93,3 +93,20 @@ impl Error {
         }
     }
 }
+
+/// An error and its causes on one line, joined by `: `, as messages and pipes between our processes carry it. A cause that its
+/// parent quotes is not repeated.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

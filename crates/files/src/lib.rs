@@ -41,6 +41,6 @@ mod tree;
 pub mod weaken;
 
 pub use descriptor::{clear_cloexec, open_directory, read_all, set_cloexec, write_all};
-pub use error::{Error, Result};
-pub use relpath::{MAX_COMPONENT, MAX_PATH, RelPath};
+pub use error::{Error, Result, chain};
+pub use relpath::{MAX_COMPONENT, MAX_PATH, RelPath, is_plain_name};
 pub use tree::remove_tree;

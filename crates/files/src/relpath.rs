@@ -132,6 +132,14 @@ pub(crate) fn check_name(name: &OsStr) -> Result<&OsStr> {
     Ok(name)
 }
 
+/// Whether a text is a name by docker's grammar, `[a-zA-Z0-9][a-zA-Z0-9_.-]*`: a file name that is neither hidden nor an
+/// option, and stays in its directory. How long it may be is the caller's to say.
+#[must_use]
+pub fn is_plain_name(text: &str) -> bool {
+    text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use files::atomic::{self, Durability};
 
-use crate::log::Moment;
+use oci::Moment;
 
 /// The time now, as it is written here.
 #[must_use]

@@ -10,8 +10,10 @@
 
 pub mod digest;
 pub mod image;
+mod moment;
 pub mod reference;
 pub mod runtime;
 
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use moment::Moment;
 pub use reference::{Reference, ReferenceError};

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use oci::image::{Config, Descriptor, History, media};
-use oci::{Digest, Reference};
+use oci::{Digest, Moment, Reference};
 
 use crate::changes;
 use crate::error::Result;
@@ -12,7 +12,6 @@ use crate::import::stage_image;
 use crate::ingest::Ingest;
 use crate::layout::Store;
 use crate::lease::Lease;
-use crate::time;
 
 /// What the new image says beside its files.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +56,7 @@ impl Store {
         let below = std::mem::take(&mut configuration.rootfs.diff_ids);
         let diff_id: Digest = ingest.layer(&blob, &below, None)?;
         configuration.rootfs.diff_ids = [below, vec![diff_id]].concat();
-        let created = Some(time::now());
+        let created = Some(Moment::now().fixed());
         configuration.created.clone_from(&created);
         configuration.author = options.author.clone().or(configuration.author);
         configuration.history.push(History {

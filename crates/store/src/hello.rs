@@ -8,8 +8,8 @@ use std::io::{Cursor, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use files::atomic::{self, Durability};
-use oci::Reference;
 use oci::image::{Config, Descriptor, History, ImageConfiguration, Platform, RootFs, media};
+use oci::{Moment, Reference};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,6 @@ use crate::image::Image;
 use crate::import::stage_image;
 use crate::ingest::Ingest;
 use crate::layout::Store;
-use crate::time;
 
 /// The name without registry.
 const NAME: &str = "hello";
@@ -108,7 +107,7 @@ impl Store {
         let mut archive = archive(File::from(program))?;
         let (blob, size) = ingest.blob("layer", archive.as_mut(), None)?;
         let diff_id = ingest.layer(&blob, &[], Some(&blob))?;
-        let created = Some(time::now());
+        let created = Some(Moment::now().fixed());
         let platform = Platform::host();
         let configuration = ImageConfiguration {
             created: created.clone(),

@@ -2,15 +2,14 @@
 
 use std::io::Read;
 
-use oci::Reference;
 use oci::image::{Descriptor, History, ImageConfiguration, Manifest, Platform, RootFs, media};
+use oci::{Moment, Reference};
 
 use crate::changes;
 use crate::error::Result;
 use crate::image::Image;
 use crate::ingest::Ingest;
 use crate::layout::Store;
-use crate::time;
 
 /// What the image says beside its files.
 #[derive(Clone, Debug)]
@@ -44,7 +43,7 @@ impl Store {
         let (blob, size) = ingest.blob("layer", reader, None)?;
         let compression = archive_kind(&ingest, &blob)?;
         let diff_id = ingest.layer(&blob, &[], None)?;
-        let created = time::now();
+        let created = Moment::now().fixed();
         let configuration = ImageConfiguration {
             created: Some(created.clone()),
             author: None,

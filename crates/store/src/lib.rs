@@ -48,7 +48,6 @@ mod repair;
 mod save;
 mod snapshot;
 mod source;
-mod time;
 mod unpack;
 
 pub use check::{Depth, Finding};

@@ -104,7 +104,7 @@ pub(crate) struct Unpacked {
 /// Unpacks a layer.
 pub(crate) fn unpack(ownership: &Ownership, job: Job<'_>) -> Result<Unpacked> {
     let answer = in_child(ownership, || {
-        let unpacked = apply(ownership, job).map_err(|error| chain(&error))?;
+        let unpacked = apply(ownership, job).map_err(|error| files::chain(&error))?;
         serde_json::to_vec(&unpacked).map_err(|error| error.to_string())
     })?;
     serde_json::from_slice(&answer)
@@ -120,7 +120,7 @@ pub(crate) fn remove_tree(ownership: &Ownership, parent: BorrowedFd<'_>, name: &
     }
     in_child(ownership, || match files::remove_tree(parent, name) {
         Ok(_) => Ok(Vec::new()),
-        Err(error) => Err(chain(&error)),
+        Err(error) => Err(files::chain(&error)),
     })?;
     Ok(())
 }
@@ -128,8 +128,8 @@ pub(crate) fn remove_tree(ownership: &Ownership, parent: BorrowedFd<'_>, name: &
 /// The digest of an archive without its compression. Decodes in a child as well.
 pub(crate) fn diff_id(ownership: &Ownership, blob: File) -> Result<Digest> {
     let answer = in_child(ownership, || {
-        let mut plain =
-            archive::decompress(blob, &Limits::default()).map_err(|error| chain(&Error::from(error)))?;
+        let mut plain = archive::decompress(blob, &Limits::default())
+            .map_err(|error| files::chain(&Error::from(error)))?;
         let (digest, _) =
             Digest::of_reader(Algorithm::Sha256, &mut plain).map_err(|error| error.to_string())?;
         Ok(digest.to_string().into_bytes())
@@ -193,18 +193,6 @@ fn plain_child(closure: impl FnOnce() -> (u8, Vec<u8>)) -> Result<idmap::Outcome
     let answer = files::read_all(&read, MAX_ANSWER as u64)?;
     let exit = child.wait().map_err(failed("wait"))?;
     Ok(idmap::Outcome { exit, answer })
-}
-
-/// An error with its causes on one line, as it has to pass through a pipe.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// In the child: gives the directory the attributes of the layer below, then applies the archive.

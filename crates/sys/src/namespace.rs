@@ -1,6 +1,10 @@
 //! `setns(2)` and `unshare(2)`.
 
+use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::io::Errno;
 
@@ -25,5 +29,20 @@ pub fn unshare(flags: u64) -> Result<(), Errno> {
     match unsafe { libc::unshare(flags) } {
         0 => Ok(()),
         _ => Err(last_errno()),
+    }
+}
+
+/// Has a command enter a mount namespace, and there a directory, between fork and exec, setns(2).
+pub fn enter_at_exec(command: &mut Command, namespace: File, directory: CString) {
+    // SAFETY: setns and chdir are async-signal-safe and touch no memory but the path, which the closure owns.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) != 0
+                || libc::chdir(directory.as_ptr()) != 0
+            {
+                return Err(std::io::Error::last_os_error());
+            }
+            Ok(())
+        });
     }
 }

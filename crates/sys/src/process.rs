@@ -1,6 +1,7 @@
 //! Scheduling, memory policy, execution domain and keyring of the calling process.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -55,6 +56,37 @@ pub fn exit_status(process: BorrowedFd<'_>) -> Result<Option<i32>, Errno> {
     // SAFETY: the structure has the size that the request says, and outlives the call; any content is valid for it.
     check(i64::from(unsafe { libc::ioctl(process.as_raw_fd(), PIDFD_GET_INFO, &raw mut information) }))?;
     Ok((information.mask & PIDFD_INFO_EXIT != 0).then_some(information.exit_code))
+}
+
+/// A child that ended, and what it and those it waited for used, wait4(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Its id; 0 when none has ended yet.
+    pub pid: i32,
+    /// How it ended, as wait(2) has it.
+    pub status: i32,
+    /// Time of processors.
+    pub cpu: Duration,
+    /// The largest resident set of any of them in KiB.
+    pub peak: u64,
+}
+
+/// Waits for child `pid` (-1: any); with `polls` only looks.
+pub fn wait_with_usage(pid: i32, polls: bool) -> Result<Ended, Errno> {
+    let mut status = 0;
+    // SAFETY: rusage is a plain structure of integers, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live values of the types that wait4 fills.
+    let ended =
+        unsafe { libc::wait4(pid, &raw mut status, if polls { libc::WNOHANG } else { 0 }, &raw mut usage) };
+    if ended < 0 {
+        return Err(last_errno());
+    }
+    let time = |value: libc::timeval| {
+        Duration::from_micros(u64::try_from(value.tv_sec * 1_000_000 + value.tv_usec).unwrap_or(0))
+    };
+    let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+    Ok(Ended { pid: ended, status, cpu, peak: u64::try_from(usage.ru_maxrss).unwrap_or(0) })
 }
 
 /// Sets the scheduling of process `pid` (0: the caller), sched_setattr(2).

@@ -20,10 +20,7 @@ impl Name {
     /// # Errors
     /// [`Error::Name`].
     pub fn new(text: &str) -> Result<Self> {
-        let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let is_good = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
-            && text.bytes().all(rest)
-            && text.len() <= MAX_NAME;
+        let is_good = text.len() <= MAX_NAME && files::is_plain_name(text);
         if is_good { Ok(Self(text.to_owned())) } else { Err(Error::Name(text.to_owned())) }
     }
 

@@ -23,8 +23,8 @@ impl Held {
                 .map_err(|errno| errno.to_string())?;
             let Some(out) = out.take() else { return Ok(()) };
             let mut pack = Pack::new(out, Mounts::Stay, &Limits::default());
-            pack.tree(&data, b"").map_err(|error| chain(&error))?;
-            let (mut out, _) = pack.finish().map_err(|error| chain(&error))?;
+            pack.tree(&data, b"").map_err(|error| files::chain(&error))?;
+            let (mut out, _) = pack.finish().map_err(|error| files::chain(&error))?;
             out.flush().map_err(|error| error.to_string())
         })
     }
@@ -54,23 +54,11 @@ impl Held {
                 target: archive::Target::Tree { overwrite: true, privileges: true },
             };
             let applied: Applied =
-                archive::apply(archive, &data, &options, &limits).map_err(|error| chain(&error))?;
+                archive::apply(archive, &data, &options, &limits).map_err(|error| files::chain(&error))?;
             match applied.end {
                 End::Missing => Err("the archive ends without its end marker: it may be cut off".to_owned()),
                 _ => Ok(()),
             }
         })
     }
-}
-
-/// An error with its causes on one line, as it has to pass through a pipe.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

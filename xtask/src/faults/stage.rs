@@ -149,8 +149,6 @@ impl Stage {
             }
         };
         match self.run(&["system", "check"]) {
-            // Until that command is there, what follows has to tell.
-            Some(output) if last_line(&output.stderr).contains("is not a command") => {}
             Some(output) if !output.status.success() => {
                 was_mended = true;
                 must(&["system", "check", "--repair"], None);

@@ -9,7 +9,7 @@ use container::logs::{self, Entry, Reader, Request, Stream};
 use container::value::name::ContainerId;
 use container::value::time;
 use container::{Containers, LifeStatus};
-use monitor::log::Moment;
+use oci::Moment;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::command;
@@ -284,8 +284,7 @@ impl<'a> Printer<'a> {
 
 /// A time with all nine digits, as docker prints it here.
 fn fixed(time: Moment) -> String {
-    let whole = Moment { nanoseconds: 0, ..time }.to_string();
-    format!("{}.{:09}Z ", whole.trim_end_matches('Z'), time.nanoseconds)
+    format!("{} ", time.fixed())
 }
 
 /// An attribute as docker prints it: escaped like a part of a URL.

@@ -21,12 +21,8 @@ use crate::{output, site};
     after_help = "Examples:\n  brig container prune -f\n  brig container prune --filter until=24h --filter label=ci"
 )]
 struct ContainerPrune {
-    /// Do not ask
-    #[arg(long, short = 'f')]
-    force: bool,
-    /// until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
-    #[arg(long, value_name = "FILTER")]
-    filter: Vec<String>,
+    #[command(flatten)]
+    which: Which,
 }
 
 /// Remove images that have no name
@@ -60,6 +56,13 @@ struct SystemPrune {
     /// Anonymous volumes too
     #[arg(long)]
     volumes: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// What every prune takes but that of images, which knows one filter more.
+#[derive(Debug, clap::Args)]
+struct Which {
     /// Do not ask
     #[arg(long, short = 'f')]
     force: bool,
@@ -72,8 +75,8 @@ const KEYS: [&str; 3] = ["until", "label", "label!"];
 
 pub(crate) fn container(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: ContainerPrune = command::parse("brig container prune", args)?;
-    let filters = Filters::parse(&flags.filter, &KEYS)?;
-    if !flags.force && !agreed("all containers that do not run")? {
+    let filters = Filters::parse(&flags.which.filter, &KEYS)?;
+    if !flags.which.force && !agreed("all containers that do not run")? {
         return Ok(0);
     }
     let (store, _) = site::store(global)?;
@@ -98,10 +101,10 @@ pub(crate) fn image(global: &Global, args: Vec<OsString>) -> Result<u8, Failure>
 
 pub(crate) fn system(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: SystemPrune = command::parse("brig system prune", args)?;
-    let filters = Filters::parse(&flags.filter, &KEYS)?;
+    let filters = Filters::parse(&flags.which.filter, &KEYS)?;
     let images = if flags.all { "all images that no container uses" } else { "all images without a name" };
     let volumes = if flags.volumes { ", all anonymous volumes that no container uses" } else { "" };
-    if !flags.force && !agreed(&format!("all containers that do not run{volumes} and {images}"))? {
+    if !flags.which.force && !agreed(&format!("all containers that do not run{volumes} and {images}"))? {
         return Ok(0);
     }
     let (store, _) = site::store(global)?;
@@ -109,7 +112,7 @@ pub(crate) fn system(global: &Global, args: Vec<OsString>) -> Result<u8, Failure
     output::print(&text)?;
     if flags.volumes {
         let words = std::iter::once("--force".to_owned());
-        let labels = flags.filter.iter().filter(|filter| filter.starts_with("label"));
+        let labels = flags.which.filter.iter().filter(|filter| filter.starts_with("label"));
         let words = words.chain(labels.flat_map(|filter| ["--filter".to_owned(), filter.clone()]));
         command::volume::prune::run(global, words.map(OsString::from).collect())?;
     }

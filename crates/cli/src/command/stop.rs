@@ -12,6 +12,13 @@ use crate::global::Global;
 #[derive(Debug, Parser)]
 #[command(override_usage = "brig stop [FLAGS] CONTAINER [CONTAINER...]")]
 struct Stop {
+    #[command(flatten)]
+    end: End,
+}
+
+/// How containers are ended, and which.
+#[derive(Debug, clap::Args)]
+pub(super) struct End {
     /// Seconds until it is killed, -1 for never
     #[arg(
         long,
@@ -26,12 +33,18 @@ struct Stop {
     signal: Option<String>,
     /// Names, ids or beginnings of ids
     #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    pub(super) containers: Vec<String>,
+}
+
+impl End {
+    pub(super) fn how(&self) -> Result<container::Stop, Failure> {
+        let signal = self.signal.as_deref().map(command::signal).transpose()?;
+        Ok(container::Stop { signal, timeout: self.time })
+    }
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let flags: Stop = command::parse("brig stop", args)?;
-    let signal = flags.signal.as_deref().map(command::signal).transpose()?;
-    let how = container::Stop { signal, timeout: flags.time };
-    each(global, &flags.containers, |site, id| container::stop(site.containers, id, how))
+    let Stop { end } = command::parse("brig stop", args)?;
+    let how = end.how()?;
+    each(global, &end.containers, |site, id| container::stop(site.containers, id, how))
 }

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use oci::Moment;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
@@ -35,17 +37,9 @@ pub(crate) fn ago(seconds: u64) -> String {
 
 /// A time as docker's `CreatedAt` has it: `2026-11-22 20:34:30 +0000 UTC`.
 pub(crate) fn date(time: u64) -> String {
-    let (days, second) = (time / 86_400, time % 86_400);
-    // The civil date of a day number, with years that start in March.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = (era * 400 + year_of_era, if month < 10 { month + 3 } else { month - 9 });
-    let year = if month <= 2 { year + 1 } else { year };
+    let second = time % 86_400;
+    let (year, month, day) =
+        Moment { seconds: i64::try_from(time).unwrap_or(i64::MAX), nanoseconds: 0 }.date();
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
 }
@@ -103,36 +97,7 @@ pub(crate) fn parse_moment(text: &str, now: u64) -> Option<u64> {
 
 /// Seconds since 1970 of an RFC 3339 time in UTC or with an offset; a fraction is dropped.
 pub(crate) fn parse_time(text: &str) -> Option<u64> {
-    let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        let part = text.get(range)?;
-        part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten()
-    };
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    // A second of 60 is a leap second.
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let zone =
-        text.get(19..)?.trim_start_matches('.').trim_start_matches(|digit: char| digit.is_ascii_digit());
-    let offset = match zone.as_bytes() {
-        [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), ..] => {
-            // An image's author chose it: without bounds the sum would overflow.
-            let part = |text: &str, most: i64| -> Option<i64> {
-                let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-                text.parse().ok().filter(|number| plain && *number <= most)
-            };
-            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            let seconds = part(hours, 23)? * 3600 + part(minutes, 59)? * 60;
-            if *sign == b'+' { seconds } else { -seconds }
-        }
-        _ => return None,
-    };
-    // Days of a civil date: the year starts in March, so that the leap day is its last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
-    u64::try_from(days * 86_400 + hour * 3600 + minute * 60 + second - offset).ok()
+    Moment::parse(text).and_then(|moment| u64::try_from(moment.seconds).ok())
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl Options {
 
     /// Tells a failure on standard error and in the log.
     pub(super) fn report(&self, error: &dyn std::error::Error) {
-        self.message("error", &chain(error));
+        self.message("error", &files::chain(error));
     }
 
     /// Tells warnings of a command whose standard error is the payload's as well: to the log, or where `--debug`
@@ -208,17 +208,6 @@ fn boolean(value: &OsStr) -> Result<Option<bool>, String> {
         b"auto" => Ok(None),
         _ => Err(format!("`--rootless` cannot be `{}`: use true, false or auto", value.to_string_lossy())),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

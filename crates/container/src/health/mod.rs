@@ -8,7 +8,7 @@ mod probe;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use files::atomic::{self, Durability};
-use monitor::log::Moment;
+use oci::Moment;
 use serde::{Deserialize, Serialize};
 
 use crate::containers::Containers;

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use monitor::log::Moment;
+use oci::Moment;
 use oci::runtime::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -48,7 +48,7 @@ pub(super) fn run(
         Ok(process) => process,
         Err(Error::Runtime(error)) => {
             let code = i32::from(error.exit_code());
-            return Ok(outcome(code, output(crate::start::chain(&error).as_bytes())));
+            return Ok(outcome(code, output(files::chain(&error).as_bytes())));
         }
         Err(error) => return Err(error),
     };

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use monitor::log::{Moment, Stream};
+use monitor::log::Stream;
+use oci::Moment;
 use serde::Deserialize;
 
 /// One message of a container's output.

@@ -8,7 +8,7 @@ mod files;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use monitor::log::Moment;
+use oci::Moment;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 

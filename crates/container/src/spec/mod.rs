@@ -23,7 +23,7 @@ use oci::runtime::{Linux, Namespace, NamespaceKind, Process, Resources, Root, SP
 
 pub(crate) use process::PROXY;
 pub use process::signal;
-pub(crate) use process::{signal_name, workdir};
+pub(crate) use process::{clean, signal_name, workdir};
 
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};

@@ -19,15 +19,12 @@ impl Name {
     /// # Errors
     /// [`Error::Value`].
     pub fn new(text: &str) -> Result<Self> {
-        let bytes = text.strip_prefix('/').unwrap_or(text).as_bytes();
-        let good = (2..=MAX_NAME).contains(&bytes.len())
-            && bytes[0].is_ascii_alphanumeric()
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
-        if !good {
+        let name = text.strip_prefix('/').unwrap_or(text);
+        if !(2..=MAX_NAME).contains(&name.len()) || !files::is_plain_name(name) {
             let reason = "use 2 to 128 of a-z A-Z 0-9 _ . - and start with a letter or digit";
             return Err(Error::value("--name", text, reason));
         }
-        Ok(Self(text.strip_prefix('/').unwrap_or(text).to_owned()))
+        Ok(Self(name.to_owned()))
     }
 
     /// The name.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monitor::log::Moment;
+use oci::Moment;
 
 use crate::error::{Error, Result};
 

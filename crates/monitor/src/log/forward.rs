@@ -11,7 +11,9 @@ use rustix::net::{
 
 use super::line::{Message, push};
 use super::settings::{Address, Forward};
-use super::{Moment, Stream};
+use oci::Moment;
+
+use super::Stream;
 
 /// Where systemd's journal listens (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 const JOURNAL: &str = "/run/systemd/journal/socket";

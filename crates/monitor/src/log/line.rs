@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Moment, Stream};
+use oci::Moment;
+
+use super::Stream;
 
 /// Most bytes of one message: docker's, and CRI's.
 pub const MAX_MESSAGE: usize = 16 << 10;

@@ -13,10 +13,10 @@ mod forward;
 mod inbox;
 pub mod line;
 mod settings;
-mod time;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use oci::Moment;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{Timespec, nanosleep};
@@ -28,7 +28,6 @@ pub use settings::{
     Address, CACHE_MAX_FILES, CACHE_MAX_SIZE, DEFAULT_BUFFER, DEFAULT_MAX_FILES, DEFAULT_MAX_SIZE, Format,
     Forward, MAX_FILES, Settings,
 };
-pub use time::Moment;
 
 use file::File;
 use forward::Receiver;

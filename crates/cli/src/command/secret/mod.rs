@@ -10,35 +10,38 @@ use std::ffi::OsString;
 
 use secret::{Meta, Secrets};
 
-use crate::command::{Command, dispatch, listing};
+use crate::command::Command;
+use crate::command::group::Group;
 use crate::error::{FAILED, Failure};
 use crate::global::Global;
-use crate::{output, site};
+use crate::site;
 
-const COMMANDS: &[Command] = &[
-    Command { name: "create", about: "Keep a secret", run: create::run },
-    Command {
-        name: "exists",
-        about: "Exit with 0 where there is such a secret, else with 1",
-        run: exists::run,
-    },
-    Command { name: "inspect", about: "Print what may be known about secrets as JSON", run: inspect::run },
-    Command { name: "ls", about: "List secrets", run: ls::run },
-    Command { name: "list", about: "List secrets", run: ls::run },
-    Command { name: "rm", about: "Remove secrets", run: rm::run },
-    Command { name: "remove", about: "Remove secrets", run: rm::run },
-];
+const GROUP: Group = Group {
+    name: "secret",
+    about: "Secrets: values that lie encrypted in the store and that containers get in memory.\nThe key lies beside them (`secrets/.key`): a copy of the store without it says nothing,\nwhoever may read the store as you or root can read the secrets",
+    own: &[
+        Command { name: "create", about: "Keep a secret", run: create::run },
+        Command {
+            name: "exists",
+            about: "Exit with 0 where there is such a secret, else with 1",
+            run: exists::run,
+        },
+        Command {
+            name: "inspect",
+            about: "Print what may be known about secrets as JSON",
+            run: inspect::run,
+        },
+        Command { name: "ls", about: "List secrets", run: ls::run },
+        Command { name: "list", about: "List secrets", run: ls::run },
+        Command { name: "rm", about: "Remove secrets", run: rm::run },
+        Command { name: "remove", about: "Remove secrets", run: rm::run },
+    ],
+    shared: &[],
+};
 
-pub(crate) fn run(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failure> {
-    if args.first().is_none_or(|word| word == "--help" || word == "-h") {
-        output::print(&format!(
-            "Usage: brig secret COMMAND\n\nSecrets: values that lie encrypted in the store and that containers get in memory.\nThe key lies beside them (`secrets/.key`): a copy of the store without it says nothing,\nwhoever may read the store as you or root can read the secrets.\n\nCommands:\n{}",
-            listing(COMMANDS)
-        ))?;
-        return Ok(0);
-    }
-    let word = args.remove(0);
-    dispatch(global, COMMANDS, "brig secret", &word, args)
+/// Runs `brig secret`.
+pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    GROUP.run(global, args)
 }
 
 fn failure(error: secret::Error) -> Failure {

@@ -13,38 +13,37 @@ use std::ffi::OsString;
 
 use volume::{Meta, Name, Volumes};
 
-use crate::command::{Command, dispatch, listing};
+use crate::command::Command;
+use crate::command::group::Group;
 use crate::error::Failure;
 use crate::global::Global;
-use crate::{output, site};
+use crate::site;
 
-const COMMANDS: &[Command] = &[
-    Command { name: "create", about: "Make a volume", run: create::run },
-    Command {
-        name: "exists",
-        about: "Exit with 0 where there is such a volume, else with 1",
-        run: exists::run,
-    },
-    Command { name: "export", about: "Write the files of a volume as a tar archive", run: export::run },
-    Command { name: "import", about: "Put the files of a tar archive into a volume", run: import::run },
-    Command { name: "inspect", about: "Print everything about volumes as JSON", run: inspect::run },
-    Command { name: "ls", about: "List volumes", run: ls::run },
-    Command { name: "list", about: "List volumes", run: ls::run },
-    Command { name: "prune", about: "Remove volumes that no container has", run: prune::run },
-    Command { name: "rm", about: "Remove volumes", run: rm::run },
-    Command { name: "remove", about: "Remove volumes", run: rm::run },
-];
+const GROUP: Group = Group {
+    name: "volume",
+    about: "Volumes: directories that outlive their containers",
+    own: &[
+        Command { name: "create", about: "Make a volume", run: create::run },
+        Command {
+            name: "exists",
+            about: "Exit with 0 where there is such a volume, else with 1",
+            run: exists::run,
+        },
+        Command { name: "export", about: "Write the files of a volume as a tar archive", run: export::run },
+        Command { name: "import", about: "Put the files of a tar archive into a volume", run: import::run },
+        Command { name: "inspect", about: "Print everything about volumes as JSON", run: inspect::run },
+        Command { name: "ls", about: "List volumes", run: ls::run },
+        Command { name: "list", about: "List volumes", run: ls::run },
+        Command { name: "prune", about: "Remove volumes that no container has", run: prune::run },
+        Command { name: "rm", about: "Remove volumes", run: rm::run },
+        Command { name: "remove", about: "Remove volumes", run: rm::run },
+    ],
+    shared: &[],
+};
 
-pub(crate) fn run(global: &Global, mut args: Vec<OsString>) -> Result<u8, Failure> {
-    if args.first().is_none_or(|word| word == "--help" || word == "-h") {
-        output::print(&format!(
-            "Usage: brig volume COMMAND\n\nVolumes: directories that outlive their containers.\n\nCommands:\n{}",
-            listing(COMMANDS)
-        ))?;
-        return Ok(0);
-    }
-    let word = args.remove(0);
-    dispatch(global, COMMANDS, "brig volume", &word, args)
+/// Runs `brig volume`.
+pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
+    GROUP.run(global, args)
 }
 
 /// Sorts an error by who can mend it.

@@ -1,8 +1,7 @@
-//! A moment as logs write it: RFC 3339 in UTC with nanoseconds, by our own arithmetic.
+//! A moment as specifications, logs and lists write it: RFC 3339 in UTC with nanoseconds, by our own arithmetic.
 
 use std::fmt;
-
-use rustix::time::{ClockId, clock_gettime};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A moment since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,8 +16,11 @@ impl Moment {
     /// The time of day.
     #[must_use]
     pub fn now() -> Self {
-        let now = clock_gettime(ClockId::Realtime);
-        Self { seconds: now.tv_sec, nanoseconds: u32::try_from(now.tv_nsec).unwrap_or(0) }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: since.subsec_nanos(),
+        }
     }
 
     /// Reads RFC 3339 with any number of digits after the seconds and any zone.
@@ -64,8 +66,16 @@ impl Moment {
         Some(Self { seconds: days * 86_400 + hour * 3600 + minute * 60 + second - offset, nanoseconds })
     }
 
-    /// Year, month and day.
-    fn date(self) -> (i64, i64, i64) {
+    /// With all nine digits of the fraction, so that texts of moments are as long and sort as these do.
+    #[must_use]
+    pub fn fixed(self) -> String {
+        let whole = Self { nanoseconds: 0, ..self }.to_string();
+        format!("{}.{:09}Z", whole.trim_end_matches('Z'), self.nanoseconds)
+    }
+
+    /// Year, month and day of the Gregorian calendar.
+    #[must_use]
+    pub fn date(self) -> (i64, i64, i64) {
         // The inverse of the above, in eras of 400 years.
         let days = self.seconds.div_euclid(86_400) + 719_468;
         let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -113,6 +123,28 @@ mod tests {
             let moment = Moment { seconds, nanoseconds };
             assert_eq!(moment.to_string(), text);
             assert_eq!(Moment::parse(text), Some(moment), "{text}");
+        }
+    }
+
+    #[test]
+    fn all_digits_of_the_fraction() {
+        for (seconds, nanoseconds, expected) in [
+            (0, 0, "1970-01-01T00:00:00.000000000Z"),
+            (1, 5, "1970-01-01T00:00:01.000000005Z"),
+            (951_782_400, 0, "2000-02-29T00:00:00.000000000Z"),
+            (1_709_251_199, 0, "2024-02-29T23:59:59.000000000Z"),
+            (4_107_542_400, 0, "2100-03-01T00:00:00.000000000Z"),
+        ] {
+            assert_eq!(Moment { seconds, nanoseconds }.fixed(), expected);
+        }
+    }
+
+    #[test]
+    fn dates() {
+        for (days, expected) in
+            [(0, (1970, 1, 1)), (59, (1970, 3, 1)), (11_016, (2000, 2, 29)), (20_779, (2026, 11, 22))]
+        {
+            assert_eq!(Moment { seconds: days * 86_400, nanoseconds: 0 }.date(), expected);
         }
     }
 
