@@ -1,10 +1,14 @@
 //! A directory that goes away with its owner.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How the directories' names begin; the process id of their owner follows.
+pub(crate) const NAMED: &str = "brig-test-";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -33,9 +37,16 @@ impl TempDir {
     /// When the directory cannot be made.
     #[must_use]
     pub fn new_in(parent: &Path) -> Self {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("brig-test-{}-{number}", std::process::id()));
-        fs::DirBuilder::new().mode(0o711).create(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let path = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = parent.join(format!("{NAMED}{}-{number}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o711).create(&path) {
+                Ok(()) => break path,
+                // Left by a killed process that had this one's number.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{path:?}: {error}"),
+            }
+        };
         // The umask may have taken bits away.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).expect("mode of our own directory");
         Self { path }

@@ -95,6 +95,13 @@ impl Note {
         }
     }
 
+    /// Notes the container of an event that comes later, without reading its record once more.
+    pub(crate) fn container_of(&self, event: &Event) {
+        if !self.is_done.get() {
+            self.objects.borrow_mut().push(event.object.clone());
+        }
+    }
+
     /// What happened to the container that was noted last.
     pub(crate) fn happened(&self, actions: &[&str]) {
         if let Some(object) = self.objects.borrow_mut().last_mut() {

@@ -17,6 +17,8 @@ use rustix::mount::OpenTreeFlags;
 use sys::exec::StringArray;
 use sys::mount::{Attributes, Reach, attribute, set_attributes};
 
+use crate::error::Failure;
+
 /// Executes this program again from a read-only mount, with the same words and environment; returns when it is
 /// in one already, and where the caller is not root: his containers have a user namespace of their own.
 pub(crate) fn run_read_only() -> Result<(), Errno> {
@@ -31,6 +33,12 @@ pub(crate) fn run_read_only() -> Result<(), Errno> {
     let words = strings(std::env::args_os())?;
     let environment = environment()?;
     Err(sys::exec::execve_descriptor(mount.as_fd(), &words, &environment))
+}
+
+/// As [`run_read_only`], with the error of a command for people.
+pub(crate) fn seal() -> Result<(), Failure> {
+    run_read_only()
+        .map_err(|errno| Failure::environment(format!("execute brig from a read-only mount: {errno}")))
 }
 
 /// Whether a test left this defence out, to see that it matters: never in a product.

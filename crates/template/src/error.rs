@@ -40,6 +40,21 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
+/// A message on one line that a terminal can show, whatever value or key it names.
+///
+/// What [`quote`] made stays as it is.
+pub(crate) fn on_one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            line.extend(character.escape_debug());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
 fn printable(character: char) -> Vec<char> {
     if character == '"' || character == '\'' {
         return vec![character];

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::error::{Error, quote};
+use crate::error::{Error, on_one_line, quote};
 use crate::function;
 use crate::item::Item;
 use crate::lex::line_of;
@@ -74,14 +74,14 @@ struct Run<'data, 'template> {
 }
 
 impl<'data, 'template> Run<'data, 'template> {
-    fn fail<T>(&self, operand: &Operand, message: impl Into<String>) -> Result<T, Error> {
+    fn fail<T>(&self, operand: &Operand, message: impl AsRef<str>) -> Result<T, Error> {
         let text = &self.template.text;
         let start = text[..operand.at].rfind('\n').map_or(0, |newline| newline + 1);
         Err(Error::Execute {
             line: line_of(text, operand.at),
             column: operand.at - start,
             context: quote(&text[operand.at..operand.end]),
-            message: message.into(),
+            message: on_one_line(message.as_ref()),
         })
     }
 

@@ -77,8 +77,15 @@ fn text<'item>(item: &'item Item<'_>) -> Result<Cow<'item, str>, Reason> {
 }
 
 fn count(item: &Item<'_>) -> Result<usize, Reason> {
-    let number = item.value().and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
-    number.ok_or_else(|| format!("wrong type for value; expected int; got {}", item.printed()))
+    let wrong = |got: &str| Err(format!("wrong type for value; expected int; got {got}"));
+    match item.value() {
+        Some(Value::Number(number)) if number.is_f64() => wrong("float64"),
+        Some(Value::Number(number)) => {
+            let whole = number.as_u64().and_then(|number| usize::try_from(number).ok());
+            whole.ok_or_else(|| format!("{number} is out of range"))
+        }
+        other => wrong(other.map_or("nil", kind)),
+    }
 }
 
 fn eq<'data>(items: &[Item<'data>]) -> Result<Item<'data>, Reason> {

@@ -155,8 +155,30 @@ fn errors_are_worded_as_in_go() {
             "{{eq 1 \"a\"}}",
             "error: template: :1:2: executing \"\" at <eq>: error calling eq: incompatible types for comparison",
         ),
+        (
+            "{{pad .Id \"\u{1b}[2J\" 0}}",
+            "error: template: :1:2: executing \"\" at <pad>: error calling pad: wrong type for value; expected int; got string",
+        ),
+        (
+            "{{pad .Id -1 0}}",
+            "error: template: :1:2: executing \"\" at <pad>: error calling pad: -1 is out of range",
+        ),
         ("{{range 5}}{{end}}", "error: template: :1:8: executing \"\" at <5>: range can't iterate over 5"),
     ]);
+}
+
+#[test]
+fn an_error_shows_no_control_characters_of_the_data() {
+    let data = json!({"a\u{1b}b": {"c": 1}, "k": "a\u{1b}b"});
+    for text in
+        ["{{index . .k \"\\x1b\" \"x\"}}", "{{.k.\u{1b}}}", "{{index . .k .k .k}}", "{{range .k}}{{end}}"]
+    {
+        let error = match Template::parse(text) {
+            Ok(template) => template.execute(&data).unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
+    }
 }
 
 #[test]

@@ -72,16 +72,14 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         let id = site.containers.find(&name).map_err(failure)?;
         let running = Running::open(site.containers, &id).map_err(failure)?;
         if sealed::shares_user_namespace(running.pid()) {
-            sealed::run_read_only().map_err(|errno| {
-                Failure::environment(format!("execute brig from a read-only mount: {errno}"))
-            })?;
+            sealed::seal()?;
         }
         if exec.privileged {
             global.log.warning("`exec --privileged` opens every capability in the container to the program");
         }
-        global.note.container(site.containers, &id);
-        global.note.happened_by_command();
         let event = Event::of(site.containers, &id);
+        global.note.container_of(&event);
+        global.note.happened_by_command();
         // Before it runs: whoever kills this command shall not thereby kill its record.
         note::write(global, None, None);
         let executed = running.exec(&exec, &site.environment).map_err(failure);

@@ -258,8 +258,7 @@ fn dispatch(
 fn sealed_for(site: &Site<'_>, id: &ContainerId) -> Result<(), Failure> {
     let state = site.containers.state(id).map_err(run::failure)?;
     if state.pid != 0 && sealed::shares_user_namespace(state.pid) {
-        sealed::run_read_only()
-            .map_err(|errno| Failure::environment(format!("execute brig from a read-only mount: {errno}")))?;
+        sealed::seal()?;
     }
     Ok(())
 }

@@ -39,7 +39,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             return Ok(0);
         }
         let ready = prepare(global, site, &flags, &image, &options, ids)?;
-        global.note.container(site.containers, ready.id());
+        let event = Event::of(site.containers, ready.id());
+        global.note.container_of(&event);
         global.note.happened(&["create"]);
         if flags.detach {
             let id = ready.id().to_string();
@@ -51,7 +52,6 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         if is_watched(&flags, &options) {
             return attached(global, site, ready, &flags, &options);
         }
-        let event = Event::of(site.containers, ready.id());
         global.note.happened(&["create", "start"]);
         // Before it runs: whoever kills this command shall not thereby kill its record.
         note::write(global, None, None);
@@ -116,8 +116,7 @@ pub(crate) fn create(global: &Global, args: Vec<OsString>) -> Result<u8, Failure
 /// A container of the host's user namespace could write to the program that its monitor runs (CVE-2019-5736).
 fn seal(flags: &Flags, options: &Options) -> Result<(), Failure> {
     if options.namespaces.user == UserNamespace::Host && !flags.dry_run {
-        sealed::run_read_only()
-            .map_err(|errno| Failure::environment(format!("execute brig from a read-only mount: {errno}")))?;
+        sealed::seal()?;
     }
     Ok(())
 }
