@@ -1,9 +1,12 @@
 //! `brig` as one person uses it, with a store and a run directory of the story's own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use testkit::{Bundle, Outcome, TempDir, User};
+
+use crate::eventually;
 
 /// The person, the binary they run and where it keeps its things.
 #[derive(Debug)]
@@ -141,20 +144,31 @@ impl Brig {
         std::fs::read_to_string(self.store().join("containers").join(id).join(name)).unwrap_or_default()
     }
 
-    /// The process that watches a container, if one does: it holds its lock.
+    /// The two processes that watch a container; waited for, because one makes the other anew.
+    ///
+    /// # Panics
+    /// When there are not two for long.
+    #[must_use]
+    pub fn monitors(&self, id: &str) -> [i32; 2] {
+        eventually("two processes watch it", || self.watchers(id).len() == 2);
+        self.watchers(id).try_into().expect("nobody has ended one meanwhile")
+    }
+
+    /// The processes that watch a container, however many there are now.
     ///
     /// # Panics
     /// When `/proc` cannot be listed.
     #[must_use]
-    pub fn watcher(&self, id: &str) -> Option<i32> {
+    pub fn watchers(&self, id: &str) -> Vec<i32> {
         let lock = self.directory.join("run").join("alive").join(id);
-        let processes = std::fs::read_dir("/proc").expect("/proc is mounted").flatten();
         let holds = |pid: &i32| {
-            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-            open.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == lock))
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            words.starts_with(b"brig\0monitor\0")
+                && open.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|path| path == lock))
         };
-        let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        numbers.find(holds)
+        let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(holds).collect()
     }
 
     /// The text of a container's `life.json`.

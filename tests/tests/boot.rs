@@ -1,34 +1,45 @@
 //! After a reboot: what should run does, and nothing on the machine was changed for it.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
+use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use tests::{Brig, eventually, story};
 
-fn status(brig: &Brig, id: &str) -> String {
-    let life: serde_json::Value = serde_json::from_str(&brig.kept(id, "life.json")).unwrap_or_default();
-    life["status"].as_str().unwrap_or_default().to_owned()
-}
-
-/// What a reboot does: every process is gone at once, and so is the run directory.
+/// What a reboot does: every process is gone at once, and so are the cgroups and the run directory.
 fn reboot(brig: &Brig, ids: &[&str]) {
-    let mut all = Vec::new();
+    let (mut monitors, mut payloads) = (Vec::new(), Vec::new());
     for id in ids {
-        let life: serde_json::Value = serde_json::from_str(&brig.kept(id, "life.json")).unwrap();
-        all.extend(brig.watcher(id).map(i64::from));
-        all.extend(life["pid"].as_i64().filter(|pid| *pid > 0));
+        monitors.extend(brig.monitors(id));
+        payloads.extend(brig.life(id)["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()));
     }
-    let numbers: Vec<String> = all.iter().map(ToString::to_string).collect();
-    // The monitors first, so that none sees its container end.
-    assert!(Command::new("kill").arg("-9").args(&numbers).status().unwrap().success());
+    // The monitors are frozen first: none may see the other or its container end.
+    signal("-STOP", &monitors);
+    signal("-KILL", &[monitors.as_slice(), &payloads].concat());
     eventually("they are gone", || {
-        numbers.iter().all(|number| {
-            let state = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        monitors.iter().chain(&payloads).all(|pid| {
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")
         })
     });
-    std::fs::remove_dir_all(brig.directory().join("run")).unwrap();
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        for id in ids {
+            match fs::remove_dir(hierarchy.path().join(format!("brig-{id}"))) {
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    panic!("{id}: {error}")
+                }
+                _ => {}
+            }
+        }
+    }
+    fs::remove_dir_all(brig.directory().join("run")).unwrap();
+}
+
+fn signal(name: &str, pids: &[i32]) {
+    let pids = pids.iter().map(ToString::to_string);
+    assert!(Command::new("kill").arg(name).args(pids).status().unwrap().success());
 }
 
 story!(what_should_run_does, [root, user], |brig| {
@@ -42,11 +53,11 @@ story!(what_should_run_does, [root, user], |brig| {
     reboot(brig, &[&always, &unless, &never]);
     for _ in 0..2 {
         brig.ok(&["system", "boot"]);
-        eventually("both run", || [&always, &unless].iter().all(|id| status(brig, id) == "running"));
+        eventually("both run", || [&always, &unless].iter().all(|id| brig.life(id)["status"] == "running"));
         for id in [&stopped, &never] {
-            assert_eq!(status(brig, id), "exited");
+            assert_eq!(brig.life(id)["status"], "exited");
         }
-        assert_eq!(status(brig, created.trim()), "created");
+        assert_eq!(brig.life(created.trim())["status"], "created");
     }
     let before = brig.kept(&always, "life.json");
     assert_eq!(brig.ok(&["system", "boot"]), "");
@@ -66,7 +77,7 @@ story!(the_machines_init_gets_a_file, [root, bare], |brig| {
         let file = brig.directory().join(init);
         let path = file.to_str().unwrap();
         assert_eq!(brig.ok(&["generate", "boot", "--init", init, "-o", path]), "");
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, if text.starts_with("#!") { 0o755 } else { 0o644 });
         assert_eq!(brig.run(&["generate", "boot", "--init", init, "-o", path]).code, 1);

@@ -27,22 +27,6 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// The processes that watch a container, by what they were executed as and the lock that they hold.
-fn watchers(brig: &Brig, id: &str) -> Vec<i32> {
-    let lock = brig.directory().join("run/alive").join(id);
-    let holds = |pid: i32| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        words.starts_with(b"brig\0monitor\0")
-            && descriptors
-                .into_iter()
-                .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == lock))
-    };
-    let numbers =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter(|pid| holds(*pid)).collect()
-}
-
 fn signal(name: &str, pids: &[i32]) {
     let pids = pids.iter().map(ToString::to_string);
     assert!(Command::new("kill").arg(name).args(pids).status().unwrap().success());
@@ -50,19 +34,17 @@ fn signal(name: &str, pids: &[i32]) {
 
 /// Kills one of the two processes that watch a container; the other makes a new one.
 fn kill_one(brig: &Brig, id: &str, which: usize) {
-    until("two processes watch it", || watchers(brig, id).len() == 2);
-    let watcher = watchers(brig, id)[which];
+    let watcher = brig.monitors(id)[which];
     signal("-KILL", &[watcher]);
-    until("it is dead", || !watchers(brig, id).contains(&watcher));
+    until("it is dead", || !brig.watchers(id).contains(&watcher));
 }
 
 /// Kills both at once: frozen, neither can make another.
 fn kill_both(brig: &Brig, id: &str) {
-    until("two processes watch it", || watchers(brig, id).len() == 2);
-    let watching = watchers(brig, id);
+    let watching = brig.monitors(id);
     signal("-STOP", &watching);
     signal("-KILL", &watching);
-    until("nobody watches it", || watchers(brig, id).is_empty());
+    until("nobody watches it", || brig.watchers(id).is_empty());
 }
 
 fn log(brig: &Brig, id: &str) -> String {
@@ -230,7 +212,7 @@ story!(a_killed_monitor_ends_nothing_and_loses_nothing, [root, user], |brig| {
         kill_both(brig, &id);
         // Any command that looks at it makes a new monitor.
         brig.run(&["unpause", "loud"]).fails_with(1);
-        until("two processes watch it", || watchers(brig, &id).len() == 2);
+        until("two processes watch it", || brig.watchers(&id).len() == 2);
         kill_one(brig, &id, round % 2);
         assert_eq!(brig.life(&id)["pid"], pid);
     }
@@ -255,7 +237,7 @@ story!(nobody_of_a_pair_is_missed, [root, user, bare], |brig| {
     for round in 0..6 {
         // The terminal's master is in both: its container gets no SIGHUP, and the client finds the next monitor.
         kill_one(brig, &id, round % 2);
-        until("two processes watch it", || watchers(brig, &id).len() == 2);
+        until("two processes watch it", || brig.watchers(&id).len() == 2);
     }
     let (mut attach, mut other, mut heard) = client(brig, &["attach", "pair"]);
     other.write_all(b"one\n").unwrap();
