@@ -66,3 +66,29 @@ pub(crate) fn are_open(brig: &Brig, flags: &[&str], doors: &[Door]) -> bool {
     println!("not open: {closed:?}");
     closed.is_empty()
 }
+
+/// The parts of a row whose doors are closed by default, under both profiles; and open to root with everything given, and
+/// to a user without the filter.
+macro_rules! closed_by_default {
+    ($closed:expr, opened to root: $built:expr, to a user: $free:expr) => {
+        tests::held!(closed_by_default, [root, user, bare], |brig| {
+            crate::doors::assert_closed(brig, &[], $closed);
+            crate::doors::assert_closed(brig, &["--profile=strict"], $closed);
+        });
+
+        tests::control!(
+            open_without_filter_and_namespace,
+            tests::escape::Target::Opened("--userns=host --cap-add=ALL seccomp=unconfined"),
+            [root],
+            |brig| { crate::doors::are_open(brig, &crate::doors::WIDE, $built) }
+        );
+
+        tests::control!(
+            open_without_filter,
+            tests::escape::Target::Opened("--security-opt seccomp=unconfined"),
+            [user],
+            |brig| { crate::doors::are_open(brig, &["--security-opt=seccomp=unconfined"], $free) }
+        );
+    };
+}
+pub(crate) use closed_by_default;

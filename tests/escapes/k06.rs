@@ -1,9 +1,8 @@
 //! K6: io_uring, which also carries calls past a filter of system calls.
 
-use tests::escape::{Kind, Row, Target};
-use tests::{control, held};
+use tests::escape::{Kind, Row};
 
-use crate::doors::{Door, WIDE, are_open, assert_closed};
+use crate::doors::{Door, closed_by_default};
 
 pub(crate) const ROW: Row = Row {
     id: "K6",
@@ -16,18 +15,4 @@ pub(crate) const ROW: Row = Row {
 /// Closed by default.
 const DOORS: &[Door] = &[("calls", "io_uring_setup")];
 
-held!(closed_by_default, [root, user, bare], |brig| {
-    assert_closed(brig, &[], DOORS);
-    assert_closed(brig, &["--profile=strict"], DOORS);
-});
-
-control!(
-    open_without_filter_and_namespace,
-    Target::Opened("--userns=host --cap-add=ALL seccomp=unconfined"),
-    [root],
-    |brig| { are_open(brig, &WIDE, DOORS) }
-);
-
-control!(open_without_filter, Target::Opened("--security-opt seccomp=unconfined"), [user], |brig| {
-    are_open(brig, &["--security-opt=seccomp=unconfined"], DOORS)
-});
+closed_by_default!(DOORS, opened to root: DOORS, to a user: DOORS);

@@ -1,9 +1,9 @@
 //! K8: calls that stop the kernel in the middle of its work, or that reach into another process.
 
+use tests::control;
 use tests::escape::{Kind, Row, Target};
-use tests::{control, held};
 
-use crate::doors::{Door, WIDE, are_open, are_open_under_podman, assert_closed};
+use crate::doors::{Door, are_open_under_podman, closed_by_default};
 
 pub(crate) const ROW: Row = Row {
     id: "K8",
@@ -26,21 +26,7 @@ const DOORS: &[Door] = &[
     ("calls", "modify_ldt"),
 ];
 
-held!(closed_by_default, [root, user, bare], |brig| {
-    assert_closed(brig, &[], DOORS);
-    assert_closed(brig, &["--profile=strict"], DOORS);
-});
-
-control!(
-    open_without_filter_and_namespace,
-    Target::Opened("--userns=host --cap-add=ALL seccomp=unconfined"),
-    [root],
-    |brig| { are_open(brig, &WIDE, DOORS) }
-);
-
-control!(open_without_filter, Target::Opened("--security-opt seccomp=unconfined"), [user], |brig| {
-    are_open(brig, &["--security-opt=seccomp=unconfined"], DOORS)
-});
+closed_by_default!(DOORS, opened to root: DOORS, to a user: DOORS);
 
 control!(open_under_podmans_profile, Target::Debian("podman", "4.3.1"), [root], |brig| {
     are_open_under_podman(

@@ -10,8 +10,8 @@ use tests::attack::{Canary, Paused};
 use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
 
-use crate::bundles::{at, command_by, mount, run, run_by};
-use crate::race::{Flipper, Until, for_a_while, run_at_once};
+use crate::bundles::{at, mount, run, run_by};
+use crate::race::{Flipper, Until, a_race_of_bundles, for_a_while, run_at_once};
 
 pub(crate) const ROW: Row = Row {
     id: "R8",
@@ -110,17 +110,4 @@ fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> boo
     reached
 }
 
-held!(a_race, [root], |brig| {
-    assert!(!raced(brig, Until::Held, |bundle| brig.runtime(&[
-        "run",
-        "--bundle",
-        at(bundle),
-        "brig-test-race"
-    ])));
-});
-
-control!(a_race_against_runc, Target::Debian("runc", "1.1.5"), [root], |brig| {
-    raced(brig, Until::Lost, |bundle| {
-        command_by("runc", brig, &["run", "--bundle", at(bundle), "brig-test-race"])
-    })
-});
+a_race_of_bundles!(raced);

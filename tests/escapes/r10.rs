@@ -12,7 +12,9 @@ use tests::shape::{self, Trace};
 use tests::{Brig, control, held};
 
 use crate::bundles::{at, bind, command_by, run};
-use crate::race::{Flipper, Until, directory_and_link, exchange, for_a_while, run_at_once};
+use crate::race::{
+    Flipper, Until, a_race_of_bundles, directory_and_link, exchange, for_a_while, run_at_once,
+};
 
 pub(crate) const ROW: Row = Row {
     id: "R10",
@@ -133,20 +135,7 @@ fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> boo
     reached
 }
 
-held!(a_race, [root], |brig| {
-    assert!(!raced(brig, Until::Held, |bundle| brig.runtime(&[
-        "run",
-        "--bundle",
-        at(bundle),
-        "brig-test-race"
-    ])));
-});
-
-control!(a_race_against_runc, Target::Debian("runc", "1.1.5"), [root], |brig| {
-    raced(brig, Until::Lost, |bundle| {
-        command_by("runc", brig, &["run", "--bundle", at(bundle), "brig-test-race"])
-    })
-});
+a_race_of_bundles!(raced);
 
 fn traced(brig: &Brig, command: &Command, program: &Path) -> Trace {
     let (outcome, trace) = shape::trace(command, program, brig.directory());

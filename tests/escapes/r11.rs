@@ -8,8 +8,8 @@ use tests::attack::Canary;
 use tests::escape::{Kind, Row, Target};
 use tests::{Brig, control, held};
 
-use crate::bundles::{at, command_by, mount, run, run_by};
-use crate::race::{Flipper, Until, directory_and_link, for_a_while, run_at_once};
+use crate::bundles::{mount, run, run_by};
+use crate::race::{Flipper, Until, a_race_of_bundles, directory_and_link, for_a_while, run_at_once};
 use crate::trees::{SHAPES, replace};
 
 pub(crate) const ROW: Row = Row {
@@ -74,14 +74,4 @@ fn raced(brig: &Brig, until: Until, command: impl Fn(&Bundle) -> Command) -> boo
     reached
 }
 
-held!(a_race, [root], |brig| {
-    assert!(!raced(brig, Until::Held, |bundle| {
-        brig.runtime(&["run", "--bundle", at(bundle), "brig-test-race"])
-    }));
-});
-
-control!(a_race_against_runc, Target::Debian("runc", "1.1.5"), [root], |brig| {
-    raced(brig, Until::Lost, |bundle| {
-        command_by("runc", brig, &["run", "--bundle", at(bundle), "brig-test-race"])
-    })
-});
+a_race_of_bundles!(raced);

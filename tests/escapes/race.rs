@@ -96,3 +96,28 @@ pub(crate) fn directory_and_link(root: &Path, name: &str, target: &Path) -> (Pat
     std::os::unix::fs::symlink(target, &link).unwrap();
     (directory, link)
 }
+
+/// A race for a bundle that the row's own `$raced` makes: held by our runtime, lost by Debian's runc.
+macro_rules! a_race_of_bundles {
+    ($raced:ident) => {
+        tests::held!(a_race, [root], |brig| {
+            let run = |bundle: &testkit::Bundle| {
+                brig.runtime(&["run", "--bundle", crate::bundles::at(bundle), "brig-test-race"])
+            };
+            assert!(!$raced(brig, crate::race::Until::Held, run));
+        });
+
+        tests::control!(
+            a_race_against_runc,
+            tests::escape::Target::Debian("runc", "1.1.5"),
+            [root],
+            |brig| {
+                $raced(brig, crate::race::Until::Lost, |bundle| {
+                    let arguments = ["run", "--bundle", crate::bundles::at(bundle), "brig-test-race"];
+                    crate::bundles::command_by("runc", brig, &arguments)
+                })
+            }
+        );
+    };
+}
+pub(crate) use a_race_of_bundles;
