@@ -26,7 +26,6 @@ story!(every_flag_of_docker_that_is_not_there_says_so, [root], |brig| {
         (&["--gpus", "all"][..], "--device"),
         (&["--pull", "always"], "brig load"),
         (&["--ip", "10.0.0.1"], "bridges"),
-        (&["--pid", "container:a"], "later"),
     ] {
         let stderr = brig.run(&[&["run"], flags, &["busybox", "true"]].concat()).fails_with(125);
         assert!(stderr.contains("not there yet") && stderr.contains(hint), "{stderr}");

@@ -19,6 +19,7 @@ use crate::guard;
 use crate::lsm::Modules;
 use crate::network::NetworkFacts;
 use crate::options::Options;
+use crate::peer::Peers;
 use crate::value::mount::MountKind;
 use crate::value::rlimit::UNLIMITED;
 
@@ -112,6 +113,8 @@ pub struct Host {
     pub raises_limits: bool,
     /// What there is to connect the container with.
     pub network: NetworkFacts,
+    /// The containers whose namespaces it joins, the network aside.
+    pub peers: Peers,
     /// What AppArmor and SELinux can do for the container.
     pub modules: Modules,
     /// The engine's own directories, which no container may mount.
@@ -175,6 +178,7 @@ impl Host {
             hard_limits: hard_limits(options),
             raises_limits: raises_limits(),
             network,
+            peers: Peers::default(),
             modules,
             own_directories,
             sources: BTreeMap::new(),

@@ -121,10 +121,11 @@ fn block(values: &[BlockValue], word: &str) -> Value {
     values.iter().map(|value| json!({"Path": value.path, word: value.value})).collect::<Vec<_>>().into()
 }
 
-fn sharing(sharing: Sharing, own: &str) -> &str {
+fn sharing(sharing: &Sharing, own: &str) -> String {
     match sharing {
-        Sharing::Private => own,
-        Sharing::Host => "host",
+        Sharing::Private => own.to_owned(),
+        Sharing::Host => "host".to_owned(),
+        Sharing::Container(name) => format!("container:{name}"),
     }
 }
 
@@ -170,22 +171,22 @@ fn isolation(record: &Record, options: &Options) -> Value {
         "ConsoleSize": [0, 0],
         "CapAdd": list(&words(&security.capabilities_add)),
         "CapDrop": list(&words(&security.capabilities_drop)),
-        "CgroupnsMode": sharing(options.namespaces.cgroup, "private"),
+        "CgroupnsMode": sharing(&options.namespaces.cgroup, "private"),
         "Dns": servers,
         "DnsOptions": options.names.options,
         "DnsSearch": options.names.search,
         "ExtraHosts": list(&hosts),
         "GroupAdd": list(&options.process.group_add),
-        "IpcMode": sharing(options.namespaces.ipc, "private"),
+        "IpcMode": sharing(&options.namespaces.ipc, "private"),
         "Cgroup": "",
         "Links": null,
         "OomScoreAdj": options.process.oom_score_adj.unwrap_or(0),
-        "PidMode": sharing(options.namespaces.pid, ""),
+        "PidMode": sharing(&options.namespaces.pid, ""),
         "Privileged": options.privileged,
         "PublishAllPorts": false,
         "ReadonlyRootfs": options.read_only,
         "SecurityOpt": null,
-        "UTSMode": sharing(options.namespaces.uts, ""),
+        "UTSMode": sharing(&options.namespaces.uts, ""),
         "UsernsMode": user,
         "ShmSize": options.shm_size.unwrap_or(64 << 20),
         "Sysctls": sysctls,

@@ -39,6 +39,7 @@ mod names;
 mod network;
 mod options;
 mod overlays;
+mod peer;
 mod process;
 mod profile;
 mod protection;
@@ -78,11 +79,12 @@ pub use guard::refuse as refuse_host_path;
 pub use host::{DeviceNode, Host, IdSource, Source, VolumeSource, resolve};
 pub use inspect::inspect;
 pub use kernel_files::{MASKED, READ_ONLY};
-pub use network::{Connected, Network, NetworkConfig, NetworkFacts, NetworkOptions, Peer};
+pub use network::{Connected, Network, NetworkConfig, NetworkFacts, NetworkOptions};
 pub use options::{
     LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
     SecurityOptions, Sharing,
 };
+pub use peer::{Peer, Peers};
 pub use process::ProcessInfo;
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};

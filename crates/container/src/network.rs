@@ -1,17 +1,16 @@
 //! How a container is connected: what was asked for and what the host has become one choice, which the start carries out.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use network::{Exposed, Mode, Opened, Provider, Publish, Published, Stack, State, Target};
-use rustix::fs::{Mode as FileMode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::options::Options;
+use crate::peer::Peer;
 use crate::profile::Profile;
 use crate::protection::Protection;
 use crate::value::name::ContainerId;
@@ -63,67 +62,6 @@ pub struct NetworkFacts {
     pub resolver: String,
     /// The container whose network is shared.
     pub peer: Option<Peer>,
-}
-
-/// A running container whose network another one shares, by descriptors: a process number may be another's by the time it
-/// is used.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Its id.
-    pub id: ContainerId,
-    network: Arc<OwnedFd>,
-    user: Option<Arc<OwnedFd>>,
-}
-
-impl PartialEq for Peer {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-}
-
-impl Eq for Peer {}
-
-impl Peer {
-    /// Finds it and opens its namespaces.
-    ///
-    /// # Errors
-    /// [`Error::NoContainer`]; [`Error::NotRunning`] for one that does not run.
-    pub(crate) fn open(containers: &Containers<'_>, name: &str) -> Result<Self> {
-        let id = containers.find(name)?;
-        let stopped = || Error::NotRunning { id: id.short().to_owned() };
-        let container = runtime::Container::load(containers.states(), id.as_str()).map_err(|_| stopped())?;
-        let saved = container.saved();
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let path = format!("/proc/{}", saved.pid);
-        let process = rustix::fs::open(path.as_str(), flags | OFlags::DIRECTORY, FileMode::empty())
-            .map_err(|_| stopped())?;
-        // After the directory was opened: it is that process's for ever.
-        if !saved.is_alive() {
-            return Err(stopped());
-        }
-        let open = |name: &'static str| {
-            rustix::fs::openat(&process, name, flags, FileMode::empty()).map(Arc::new).map_err(|source| {
-                Error::System { action: "open", path: format!("{path}/{name}").into(), source }
-            })
-        };
-        // A plain user enters a namespace by entering the user namespace that owns it.
-        let user = if rustix::process::geteuid().is_root() { None } else { Some(open("ns/user")?) };
-        Ok(Self { network: open("ns/net")?, user, id })
-    }
-
-    /// A path of the network namespace, for as long as this value lives.
-    pub(crate) fn network_path(&self) -> String {
-        path_of(&self.network)
-    }
-
-    /// The same of the user namespace, where that is shared as well.
-    pub(crate) fn user_path(&self) -> Option<String> {
-        self.user.as_deref().map(path_of)
-    }
-}
-
-fn path_of(descriptor: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 
 impl NetworkFacts {

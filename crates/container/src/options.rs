@@ -122,7 +122,7 @@ pub struct ProcessOptions {
 }
 
 /// Whether a namespace is the container's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Sharing {
     /// Its own.
@@ -130,6 +130,18 @@ pub enum Sharing {
     Private,
     /// The host's.
     Host,
+    /// Another container's, by name or id; for processes, shared memory and the host name.
+    Container(String),
+}
+
+impl Sharing {
+    /// The container whose namespace it is.
+    pub(crate) fn container(&self) -> Option<&str> {
+        match self {
+            Self::Container(name) => Some(name),
+            Self::Private | Self::Host => None,
+        }
+    }
 }
 
 /// Namespaces.

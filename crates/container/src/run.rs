@@ -23,12 +23,13 @@ use crate::kept::{KEPT, Kept};
 use crate::lsm::{Categories, Modules, selinux};
 use crate::network::{Network, NetworkFacts};
 use crate::options::Options;
+use crate::peer::Peers;
 use crate::record::{ProcessConfig, Record};
 use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
 use crate::value::name::ContainerId;
 use crate::value::user::Accounts;
-use crate::{lookup, names, overlays, secrets, value, volumes};
+use crate::{lookup, names, overlays, peer, secrets, value, volumes};
 
 /// Most bytes of the image's account files and of the host's `resolv.conf` that are read.
 const MAX_FILE: u64 = 1 << 20;
@@ -272,6 +273,7 @@ pub(crate) fn configure(
     }
     let mut host = Host::gather(options, ids, site.environment.clone(), own, modules, network)?;
     host.container = site.containers.path_of(id);
+    host.peers = Peers::look(options, site.containers)?;
     volumes::look(site, options, &mut host)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
     spec::build(id, image, options, &host, Some(&files))
@@ -286,6 +288,8 @@ pub(crate) fn claim(
 ) -> Result<(IdSource, Option<Claim>)> {
     let request = &options.namespaces;
     let size = match (&ids, &request.user) {
+        // It gets those of the container that it joins.
+        _ if peer::takes_ids(options) => return Ok((ids, None)),
         (IdSource::Range(_), UserNamespace::Default)
             if request.uid_map.is_empty() && request.gid_map.is_empty() =>
         {

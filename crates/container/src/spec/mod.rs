@@ -5,6 +5,7 @@
 //! label of the image ever decides anything (CVE-2026-53488).
 
 mod ids;
+pub(crate) use ids::Maps;
 pub(crate) mod mounts;
 mod process;
 pub(crate) mod resources;
@@ -29,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
 use crate::network::{self, Network, NetworkConfig};
 use crate::options::{NamespaceOptions, Options, Sharing};
+use crate::peer::{Peer, Peers};
 use crate::profile::Profile;
 use crate::protection::{self, Protection};
 use crate::value::name::ContainerId;
@@ -76,6 +78,8 @@ pub struct Configured {
     pub protections: Vec<Protection>,
     /// How it is connected.
     pub connection: Network,
+    /// What it joins: the paths in `spec` are those of these descriptors.
+    pub peers: Peers,
     /// The same for its record.
     pub network: NetworkConfig,
     /// The signal that asks the container to stop.
@@ -115,9 +119,18 @@ pub fn build(
         (user.uid, user.gid) = (uid.unwrap_or(host.uid), gid.unwrap_or(host.gid));
         user.groups = vec![user.gid];
     }
-    let maps = ids::maps(options, &user, host, &mut weakenings, &mut protections)?;
+    let maps = match host.peers.maps(options, host)? {
+        Some(joined) => {
+            protections.push(Protection::applied("user namespace"));
+            Some(joined)
+        }
+        None => ids::maps(options, &user, host, &mut weakenings, &mut protections)?,
+    };
     let groups = mapped_ids(&user, maps.as_ref(), options, host, &mut warnings)?;
-    let host_name = host_name(id, &options.namespaces)?;
+    let host_name = match host.peers.host_name() {
+        Some(name) => name.to_owned(),
+        None => host_name(id, &options.namespaces)?,
+    };
 
     let capabilities = security::capabilities(options, &user, &mut weakenings);
     let exposed: Vec<String> = image.config.exposed_ports.iter().cloned().collect();
@@ -171,6 +184,10 @@ pub fn build(
         join_network(peer, &mut shared);
         new_maps = new_maps.filter(|_| peer.user_path().is_none());
     }
+    host.peers.join(&mut shared, &mut weakenings, &mut warnings);
+    if host.is_rootless() && host.peers.user_path().is_some() {
+        new_maps = None;
+    }
     let linux = Linux {
         devices,
         // A user namespace that is joined has its maps.
@@ -212,6 +229,7 @@ pub fn build(
         protections,
         network: network::config(&connection, &options.network, &exposed),
         connection,
+        peers: host.peers.clone(),
         stop_signal: process::stop_signal(image.config, options)?,
         host_name,
         maps: maps.map(|maps| (maps.uids, maps.gids)),
@@ -232,15 +250,16 @@ fn check(options: &Options) -> Result<()> {
             return conflict("--network host", "--profile strict", "the profile has no network");
         }
     }
-    if namespaces.uts == Sharing::Host && (namespaces.host_name.is_some() || namespaces.domain_name.is_some())
+    if namespaces.uts != Sharing::Private
+        && (namespaces.host_name.is_some() || namespaces.domain_name.is_some())
     {
-        return conflict("--hostname", "--uts host", "it would rename the host");
+        return conflict("--hostname", "--uts", "the name is not the container's own");
     }
     if namespaces.ipc == Sharing::Host && options.shm_size.is_some() {
         return conflict("--shm-size", "--ipc host", "the host's /dev/shm has its own size");
     }
-    if options.process.init && namespaces.pid == Sharing::Host {
-        return conflict("--init", "--pid host", "the host has an init already");
+    if options.process.init && namespaces.pid != Sharing::Private {
+        return conflict("--init", "--pid", "there is a first process already");
     }
     Ok(())
 }
@@ -309,7 +328,7 @@ fn host_name(id: &ContainerId, namespaces: &NamespaceOptions) -> Result<String> 
 }
 
 /// Lets the network, and of a plain user's container the user namespace that owns it, be another container's.
-fn join_network(peer: &network::Peer, list: &mut [Namespace]) {
+fn join_network(peer: &Peer, list: &mut [Namespace]) {
     for namespace in list {
         match namespace.kind {
             NamespaceKind::Network => namespace.path = Some(peer.network_path()),
@@ -332,14 +351,20 @@ fn namespaces(
     }
     add(NamespaceKind::Mount);
     for (kind, sharing, flag, opens) in [
-        (NamespaceKind::Pid, request.pid, "--pid host", "seeing and signalling the host's processes"),
-        (NamespaceKind::Ipc, request.ipc, "--ipc host", "the host's shared memory and queues"),
-        (NamespaceKind::Uts, request.uts, "--uts host", "the host's name"),
-        (NamespaceKind::Cgroup, request.cgroup, "--cgroupns host", "the host's tree of control groups"),
-        (NamespaceKind::Network, request.network, "--network host", "the host's network, local services too"),
+        (NamespaceKind::Pid, &request.pid, "--pid host", "seeing and signalling the host's processes"),
+        (NamespaceKind::Ipc, &request.ipc, "--ipc host", "the host's shared memory and queues"),
+        (NamespaceKind::Uts, &request.uts, "--uts host", "the host's name"),
+        (NamespaceKind::Cgroup, &request.cgroup, "--cgroupns host", "the host's tree of control groups"),
+        (
+            NamespaceKind::Network,
+            &request.network,
+            "--network host",
+            "the host's network, local services too",
+        ),
     ] {
         match sharing {
-            Sharing::Private => add(kind),
+            // Whose it is comes later.
+            Sharing::Private | Sharing::Container(_) => add(kind),
             Sharing::Host => weakenings.open(WeakeningKind::Namespace, flag, opens),
         }
     }

@@ -46,7 +46,7 @@ pub(crate) fn kernel(
     let namespaces = &options.namespaces;
     let mut mounts = Vec::with_capacity(16);
     // A new procfs needs a process namespace of the same user namespace.
-    mounts.push(match (namespaces.pid, user_namespace) {
+    mounts.push(match (&namespaces.pid, user_namespace) {
         (Sharing::Host, true) => mount("/proc", "bind", "/proc", &["rbind", "nosuid", "noexec", "nodev"]),
         _ => mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
     });
@@ -83,8 +83,8 @@ pub(crate) fn kernel(
     if writable {
         weakenings.open(WeakeningKind::KernelFile, "--privileged", "writing to /sys and to its own cgroup");
     }
-    match namespaces.ipc {
-        Sharing::Private => {
+    match &namespaces.ipc {
+        Sharing::Private | Sharing::Container(_) => {
             mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
             let size = format!("size={}", options.shm_size.unwrap_or(SHM_SIZE));
             mounts.push(mount(

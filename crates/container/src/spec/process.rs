@@ -58,7 +58,7 @@ pub(crate) fn environment(
     if options.terminal {
         environment.set("TERM", "xterm");
     }
-    if options.namespaces.uts == Sharing::Private {
+    if options.namespaces.uts != Sharing::Host {
         environment.set("HOSTNAME", host_name);
     }
     if process.environment_host {

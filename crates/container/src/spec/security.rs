@@ -223,13 +223,14 @@ pub(crate) fn sysctls(options: &Options, gids: Option<&Map>) -> Result<BTreeMap<
         let (shared, flag) = match sysctl.owner {
             Owner::Network if joined => (true, "--network container:NAME"),
             Owner::Network => (namespaces.network == Sharing::Host, "--network host"),
+            Owner::Ipc if namespaces.ipc.container().is_some() => (true, "--ipc container:NAME"),
             Owner::Ipc => (namespaces.ipc == Sharing::Host, "--ipc host"),
         };
         if shared {
             return Err(Error::Conflict {
                 first: format!("--sysctl {}", sysctl.name),
                 second: flag.to_owned(),
-                reason: "it would change the host",
+                reason: "it would change the host, or the other container",
             });
         }
         sysctls.insert(sysctl.name.clone(), sysctl.value.clone());

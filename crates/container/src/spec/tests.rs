@@ -48,6 +48,7 @@ fn root_host() -> Host {
         },
         modules: crate::lsm::Modules::OFF,
         own_directories: vec!["/srv/brig".into()],
+        peers: crate::Peers::default(),
         container: PathBuf::from("/var/lib/brig/containers/x"),
         volumes: std::collections::BTreeMap::new(),
         sources: ["/srv/data", "/etc", "/proc", "/run/docker.sock", "/srv/link"]

@@ -156,7 +156,9 @@ fn check_support(linux: &Linux, namespaces: &Namespaces) -> Result<(), Refusal> 
 
 /// What the process does first, in its new namespaces.
 fn start(plan: &mut Plan, linux: &Linux, process: &Process, facts: &Facts) -> Result<(), Refusal> {
-    if plan.namespaces.creates(NamespaceKind::User) {
+    // One that is joined, too, where its maps are known: the caller's own id has none in it.
+    let mapped = !linux.uid_mappings.is_empty() && plan.namespaces.owns(NamespaceKind::User);
+    if plan.namespaces.creates(NamespaceKind::User) || mapped {
         let lowest = |map: &[oci::runtime::IdMapping]| {
             map.iter().map(|range| range.container_id).min().unwrap_or_default()
         };

@@ -204,13 +204,13 @@ pub(super) struct Flags {
     /// Map group ids
     #[arg(long, value_name = "CONTAINER:HOST:SIZE", help_heading = "Namespaces")]
     pub(super) gidmap: Vec<String>,
-    /// private or host
+    /// private, host or container:NAME
     #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
     pub(super) pid: Option<String>,
-    /// private or host
+    /// private, shareable, host or container:NAME
     #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
     pub(super) ipc: Option<String>,
-    /// private or host
+    /// private, host or container:NAME
     #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
     pub(super) uts: Option<String>,
     /// private or host

@@ -264,13 +264,12 @@ fn sharing(flag: &'static str, text: Option<&str>) -> container::Result<Sharing>
     match text {
         None | Some("" | "private" | "shareable") => Ok(Sharing::Private),
         Some("host") => Ok(Sharing::Host),
-        Some(text) if text.starts_with("container:") || text.starts_with("ns:") || text.starts_with('/') => {
-            Err(Error::NotYet {
-                what: format!("{flag} {text}"),
-                instead: "sharing with a container comes later",
-            })
-        }
-        Some(text) => Err(value(flag, text, "use private or host")),
+        Some(text) => match text.strip_prefix("container:") {
+            Some(_) if flag == "--cgroupns" => Err(value(flag, text, "use private or host")),
+            // As long as a name or an id may be.
+            Some(name) if !name.is_empty() && name.len() <= 256 => Ok(Sharing::Container(name.to_owned())),
+            _ => Err(value(flag, text, "use private, host or container:NAME")),
+        },
     }
 }
 

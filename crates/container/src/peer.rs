@@ -1,0 +1,290 @@
+//! Containers whose namespaces another one joins: `--network`, `--pid`, `--ipc` and `--uts container:NAME`.
+//!
+//! Processes and shared memory belong to the user namespace that they were made in, so who joins them joins that as well,
+//! with its maps: its ids mean the same then, and no right of the joiner reaches further than there.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+use idmap::Map;
+use oci::runtime::{Namespace, NamespaceKind};
+use rustix::fs::{Mode, OFlags};
+
+use crate::containers::Containers;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::options::Options;
+use crate::spec::Maps;
+use crate::value::ids::UserNamespace;
+use crate::value::name::ContainerId;
+use crate::weakening::{WeakeningKind, Weakenings};
+
+/// A running container whose namespaces another one shares, by descriptors: a process number may be another's by the time
+/// it is used.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its id.
+    pub id: ContainerId,
+    process: Arc<OwnedFd>,
+    network: Arc<OwnedFd>,
+    user: Option<Arc<OwnedFd>>,
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Peer {}
+
+impl Peer {
+    /// Finds it and opens its namespaces.
+    ///
+    /// # Errors
+    /// [`Error::NoContainer`]; [`Error::NotRunning`] for one that does not run.
+    pub(crate) fn open(containers: &Containers<'_>, name: &str) -> Result<Self> {
+        Ok(Self::open_with(containers, name)?.0)
+    }
+
+    /// The same, and the record of the runtime.
+    fn open_with<'a>(containers: &'a Containers<'_>, name: &str) -> Result<(Self, runtime::Container<'a>)> {
+        let id = containers.find(name)?;
+        let stopped = || Error::NotRunning { id: id.short().to_owned() };
+        let container = runtime::Container::load(containers.states(), id.as_str()).map_err(|_| stopped())?;
+        let saved = container.saved();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let path = format!("/proc/{}", saved.pid);
+        let process = rustix::fs::open(path.as_str(), flags | OFlags::DIRECTORY, Mode::empty())
+            .map_err(|_| stopped())?;
+        // After the directory was opened: it is that process's for ever.
+        if !saved.is_alive() {
+            return Err(stopped());
+        }
+        // A plain user enters a namespace by entering the user namespace that owns it.
+        let user = if rustix::process::geteuid().is_root() { None } else { Some(open(&process, "ns/user")?) };
+        let network = open(&process, "ns/net")?;
+        Ok((Self { network, user, id, process: Arc::new(process) }, container))
+    }
+
+    /// A path of the network namespace, for as long as this value lives.
+    pub(crate) fn network_path(&self) -> String {
+        path_of(&self.network)
+    }
+
+    /// The same of the user namespace, where that is shared as well.
+    pub(crate) fn user_path(&self) -> Option<String> {
+        self.user.as_deref().map(path_of)
+    }
+}
+
+fn open(process: &OwnedFd, name: &'static str) -> Result<Arc<OwnedFd>> {
+    rustix::fs::openat(process, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map(Arc::new)
+        .map_err(|source| Error::System { action: "open", path: name.into(), source })
+}
+
+fn path_of(descriptor: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
+}
+
+/// What can be joined beside the network: kind, flag, file in `/proc`, what it opens.
+const KINDS: [(NamespaceKind, &str, &str, &str); 3] = [
+    (
+        NamespaceKind::Pid,
+        "--pid",
+        "ns/pid",
+        "seeing, signalling and tracing that container's processes, and their files by `/proc`",
+    ),
+    (NamespaceKind::Ipc, "--ipc", "ns/ipc", "that container's shared memory and queues"),
+    (NamespaceKind::Uts, "--uts", "ns/uts", "that container's host name"),
+];
+
+fn asked(options: &Options, kind: NamespaceKind) -> Option<&str> {
+    let namespaces = &options.namespaces;
+    match kind {
+        NamespaceKind::Pid => namespaces.pid.container(),
+        NamespaceKind::Ipc => namespaces.ipc.container(),
+        NamespaceKind::Uts => namespaces.uts.container(),
+        _ => None,
+    }
+}
+
+/// Whether a container has the ids of one that it joins: those of its own would be strangers there.
+pub(crate) fn takes_ids(options: &Options) -> bool {
+    options.namespaces.pid.container().is_some()
+}
+
+/// The namespaces to join, beside the network.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    /// Kind, descriptor, the container as it was typed.
+    namespaces: Vec<(NamespaceKind, Arc<OwnedFd>, String)>,
+    user: Option<Arc<OwnedFd>>,
+    /// The maps of that user namespace, users then groups; none where it is the host's.
+    maps: Option<(Map, Map)>,
+    host_name: Option<String>,
+}
+
+impl Peers {
+    /// Opens what the options name.
+    ///
+    /// # Errors
+    /// As [`Peer::open`]; [`Error::Conflict`] for containers that have not one user namespace.
+    pub(crate) fn look(options: &Options, containers: &Containers<'_>) -> Result<Self> {
+        let mut peers = Self::default();
+        let root = rustix::process::geteuid().is_root();
+        let conflict = |first: &str, name: &str, second: &str, reason| Error::Conflict {
+            first: format!("{first} container:{}", name.escape_debug()),
+            second: second.to_owned(),
+            reason,
+        };
+        // Where a plain user's network is another's, its user namespace is, too.
+        let mut owner = match &options.network.mode {
+            network::Mode::Container(name) if !root => Some(Peer::open(containers, name)?.process)
+                .map(|process| open(&process, "ns/user"))
+                .transpose()?,
+            _ => None,
+        };
+        for (kind, flag, file, _) in KINDS {
+            let Some(name) = asked(options, kind) else { continue };
+            if root && kind == NamespaceKind::Ipc && options.namespaces.pid.container().is_none() {
+                // Without its first process nobody keeps its ids: the next container may get them.
+                return Err(conflict(
+                    flag,
+                    name,
+                    "a process namespace of its own",
+                    "as root it takes `--pid` of that container, too",
+                ));
+            }
+            let (peer, container) = Peer::open_with(containers, name)?;
+            peers.namespaces.push((kind, open(&peer.process, file)?, name.to_owned()));
+            if kind == NamespaceKind::Uts {
+                let record = containers.record(&peer.id)?;
+                peers.host_name = record.map(|record| record.process.hostname);
+                if root {
+                    continue;
+                }
+            }
+            let user = open(&peer.process, "ns/user")?;
+            if let Some(owner) = &owner
+                && identity(owner)? != identity(&user)?
+            {
+                let reason = "the containers to join have different user namespaces";
+                return Err(conflict(flag, name, "container:NAME", reason));
+            }
+            if root && peers.maps.is_none() {
+                let linux = container.saved().spec.linux.as_ref();
+                let linux = linux.filter(|linux| !linux.uid_mappings.is_empty());
+                peers.maps = linux
+                    .map(|linux| {
+                        Ok::<_, Error>((
+                            Map::new(linux.uid_mappings.clone())?,
+                            Map::new(linux.gid_mappings.clone())?,
+                        ))
+                    })
+                    .transpose()?;
+            }
+            owner = Some(user);
+        }
+        if !peers.namespaces.is_empty() && (takes_ids(options) || !root) {
+            let own = open_own()?;
+            let user = owner
+                .map(|owner| Ok::<_, Error>((identity(&owner)? != identity(&own)?, owner)))
+                .transpose()?;
+            peers.user = user.filter(|(other, _)| *other).map(|(_, owner)| owner);
+        }
+        Ok(peers)
+    }
+
+    /// The maps that the container has by joining; nothing where it has its own.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] for options that ask for others.
+    pub(crate) fn maps(&self, options: &Options, host: &Host) -> Result<Option<Maps>> {
+        if host.is_rootless() || !takes_ids(options) {
+            return Ok(None);
+        }
+        let request = &options.namespaces;
+        let conflict = |second: &str, reason| {
+            Err(Error::Conflict {
+                first: "--pid container:NAME".to_owned(),
+                second: second.to_owned(),
+                reason,
+            })
+        };
+        if !request.uid_map.is_empty() || !request.gid_map.is_empty() {
+            return conflict("--uidmap", "it has the ids of the container that it joins");
+        }
+        match (&request.user, &self.maps) {
+            (UserNamespace::Default, Some((uids, gids))) => {
+                Ok(Some(Maps { uids: uids.clone(), gids: gids.clone() }))
+            }
+            // The host's, as the target's: that is said aloud as for any container.
+            (UserNamespace::Host, None) => Ok(None),
+            (_, None) => conflict(
+                "a user namespace of its own",
+                "that container has the host's: `--userns host` says that it is meant",
+            ),
+            (_, Some(_)) => conflict("--userns", "it has the user namespace of the container that it joins"),
+        }
+    }
+
+    /// The host name that is shared.
+    pub(crate) fn host_name(&self) -> Option<&str> {
+        self.host_name.as_deref()
+    }
+
+    /// A path of the user namespace that is joined.
+    pub(crate) fn user_path(&self) -> Option<String> {
+        self.user.as_deref().map(path_of)
+    }
+
+    /// Puts the paths into the list, and notes what they open.
+    pub(crate) fn join(
+        &self,
+        list: &mut [Namespace],
+        weakenings: &mut Weakenings,
+        warnings: &mut Vec<String>,
+    ) {
+        for namespace in list {
+            if namespace.kind == NamespaceKind::User && self.user.is_some() {
+                namespace.path = self.user_path();
+            }
+            let joined = self.namespaces.iter().find(|(kind, _, _)| *kind == namespace.kind);
+            if let Some((_, descriptor, _)) = joined {
+                namespace.path = Some(path_of(descriptor));
+            }
+        }
+        for (kind, _, name) in &self.namespaces {
+            let Some((_, flag, _, opens)) = KINDS.iter().find(|(known, ..)| known == kind) else { continue };
+            let flag = format!("{flag} container:{}", name.escape_debug());
+            weakenings.open(WeakeningKind::Namespace, flag, *opens);
+            if *kind == NamespaceKind::Ipc {
+                warnings.push(
+                    "`--ipc` shares System V memory and message queues: `/dev/shm` stays the container's own"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+}
+
+fn open_own() -> Result<OwnedFd> {
+    let path = "/proc/self/ns/user";
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|source| Error::System {
+        action: "open",
+        path: path.into(),
+        source,
+    })
+}
+
+/// Device and inode: what tells namespaces apart.
+fn identity(namespace: &OwnedFd) -> Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(namespace).map_err(|source| Error::System {
+        action: "look at",
+        path: "ns/user".into(),
+        source,
+    })?;
+    Ok((stat.st_dev, stat.st_ino))
+}
