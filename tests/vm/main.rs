@@ -6,6 +6,7 @@ mod apparmor;
 mod container;
 mod cpu;
 mod devices;
+mod engine;
 mod first;
 mod io;
 mod machine;
@@ -14,6 +15,7 @@ mod modules;
 mod propagation;
 mod scope;
 mod selinux;
+mod session;
 mod tasks;
 mod userns;
 

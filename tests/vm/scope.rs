@@ -11,7 +11,7 @@ use crate::container::{WAITS, cgroup_of, wait_until};
 use crate::{Machine, vm_test};
 
 /// The cgroups of containers that there are, by their directories.
-fn cgroups() -> BTreeSet<String> {
+pub(crate) fn cgroups() -> BTreeSet<String> {
     fn walk(directory: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -30,7 +30,7 @@ fn cgroups() -> BTreeSet<String> {
 }
 
 /// systemctl of the person's own systemd.
-fn systemctl(machine: &Machine, words: &[&str]) -> String {
+pub(crate) fn systemctl(machine: &Machine, words: &[&str]) -> String {
     let whose = if machine.is_root() { "--system" } else { "--user" };
     testkit::run(Command::new("systemctl").arg(whose).args(words)).success()
 }

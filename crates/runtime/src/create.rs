@@ -444,7 +444,11 @@ fn make_cgroup(
     let (first, second) = match applied {
         Ok(warnings) => warnings,
         Err(error) => {
-            // The limit that failed is what matters; an empty directory that stays is found by `delete`.
+            // The limit that failed is what matters; an empty directory that stays is found by `delete`. A scope has its
+            // first process already, which as the first of its namespace does not hear systemd's request to end.
+            if cgroup.is_scope() {
+                drop(cgroup.kill(rustix::process::Signal::KILL));
+            }
             drop(cgroup.remove());
             return Err(error.into());
         }

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::Property;
 use super::connection::{BUS, Connection, Failure, shown};
 use super::message::{Kind, Message};
@@ -54,9 +56,15 @@ pub(super) fn attach(socket: &Path, unit: &str, pid: u32) -> Result<()> {
     call.accepted(&reply).map(drop)
 }
 
-/// Stops a scope, waits until it is gone, and forgets its failure. One that is gone already is no error.
+/// Stops a scope, waits until it is gone, and forgets its failure. One that is gone already is no error: it went with its
+/// systemd, where that is a user's whose last session has ended.
 pub(super) fn stop(socket: &Path, unit: &str) -> Result<()> {
-    let mut call = Call::open(socket, "StopUnit", unit)?;
+    let operation = "StopUnit";
+    let connection = match Connection::open(socket) {
+        Err(Failure::Kernel { action: "connect", errno: Errno::NOENT | Errno::CONNREFUSED }) => return Ok(()),
+        opened => opened.map_err(|failure| unusable(socket, operation, unit, &failure))?,
+    };
+    let mut call = Call { connection, operation, unit, socket };
     call.listen()?;
     let job = call.manager("StopUnit", "ss", |body| {
         body.text(unit);
@@ -348,7 +356,9 @@ mod tests {
     fn a_bus_that_hangs_up_is_an_error() {
         let directory = testkit::TempDir::new();
         let socket = directory.join("bus");
-        assert!(matches!(stop(&socket, "x.scope"), Err(Error::Systemd { .. })));
+        // Nobody is there, and nothing of theirs.
+        stop(&socket, "x.scope").unwrap();
+        assert!(matches!(set(&socket, "x.scope", &[]), Err(Error::Systemd { .. })));
         let listener = UnixListener::bind(&socket).unwrap();
         let peer = std::thread::spawn(move || drop(listener.accept().unwrap()));
         assert!(matches!(stop(&socket, "x.scope"), Err(Error::Systemd { .. })));
