@@ -1,10 +1,10 @@
-//! Confine the process that unpacks, before it reads the first hostile byte.
+//! Confine the process that unpacks or packs, before it reads the first hostile byte.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -35,7 +35,7 @@ pub enum Layer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Confinement {
-    /// File system: nothing but the root's tree can be opened, made, linked, renamed or removed; no network.
+    /// File system: nothing but the given trees can be opened, made, linked, renamed or removed; no network.
     pub landlock: Layer,
     /// No program can give this process rights it has not.
     pub no_new_privs: Layer,
@@ -51,29 +51,52 @@ pub struct Confinement {
 /// but [`apply`](crate::apply). It never fails: what could not be had is in the answer, and whether that is
 /// enough is the caller's decision.
 pub fn confine(root: impl AsFd, limits: &Limits) -> Confinement {
+    let wanted = [
+        (Resource::Core, 0),
+        (Resource::Nproc, 0),
+        (Resource::Nofile, limits.depth as u64 + SPARE_DESCRIPTORS),
+        (Resource::As, ADDRESS_SPACE),
+        (Resource::Fsize, limits.bytes),
+    ];
+    confine_to(&[root.as_fd()], AccessFs::from_all(NEWEST), &wanted)
+}
+
+/// Confines this process, for good, to reading below `roots`.
+///
+/// For a child that packs: as [`confine`], but nothing can be made or changed. Descriptors and memory keep the
+/// caller's limits, because a comparison holds each layer's directory open at each level.
+pub fn confine_reading(roots: &[BorrowedFd<'_>]) -> Confinement {
+    let access = AccessFs::ReadFile | AccessFs::ReadDir;
+    confine_to(roots, access, &[(Resource::Core, 0), (Resource::Nproc, 0)])
+}
+
+fn confine_to(
+    roots: &[BorrowedFd<'_>],
+    access: BitFlags<AccessFs>,
+    wanted: &[(Resource, u64)],
+) -> Confinement {
     let no_new_privs = match rustix::thread::set_no_new_privs(true) {
         Ok(()) => Layer::Applied,
         Err(_) => Layer::Unavailable("prctl(2) refused"),
     };
     // The filter comes last: the others need calls that it refuses.
     let landlock =
-        landlock(root.as_fd()).unwrap_or(Layer::Unavailable("kernel without Landlock ABI 2 (Linux 5.19)"));
-    let limits = resources(limits);
+        landlock(roots, access).unwrap_or(Layer::Unavailable("kernel without Landlock ABI 2 (Linux 5.19)"));
+    let limits = resources(wanted);
     Confinement { landlock, no_new_privs, limits, seccomp: crate::filter::install() }
 }
 
-fn landlock(root: impl AsFd) -> Result<Layer, landlock::RulesetError> {
-    let access = AccessFs::from_all(NEWEST);
+fn landlock(roots: &[BorrowedFd<'_>], access: BitFlags<AccessFs>) -> Result<Layer, RulesetError> {
     let status = Ruleset::default()
         // ABI 1 refuses every hard link from one directory to another, so it is of no use.
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::Refer)?
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(access)?
+        .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?
-        .add_rule(PathBeneath::new(root, access))?
+        .add_rules(roots.iter().map(|root| Ok::<_, RulesetError>(PathBeneath::new(root, access))))?
         .restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced => Layer::Applied,
@@ -82,15 +105,8 @@ fn landlock(root: impl AsFd) -> Result<Layer, landlock::RulesetError> {
     })
 }
 
-fn resources(limits: &Limits) -> Layer {
-    let wanted = [
-        (Resource::Core, 0),
-        (Resource::Nproc, 0),
-        (Resource::Nofile, limits.depth as u64 + SPARE_DESCRIPTORS),
-        (Resource::As, ADDRESS_SPACE),
-        (Resource::Fsize, limits.bytes),
-    ];
-    let refused = wanted.into_iter().filter(|(resource, value)| lower(*resource, *value).is_err()).count();
+fn resources(wanted: &[(Resource, u64)]) -> Layer {
+    let refused = wanted.iter().filter(|(resource, value)| lower(*resource, *value).is_err()).count();
     if refused == 0 { Layer::Applied } else { Layer::Weaker("setrlimit(2) refused a limit") }
 }
 

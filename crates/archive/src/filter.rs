@@ -1,4 +1,4 @@
-//! The system calls that unpacking, and the commit after it, needs.
+//! The system calls that unpacking, the commit after it, and packing need.
 
 use oci::runtime::{Seccomp, SeccompArg, SeccompRule};
 use seccomp::Arch;
@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("what is there", &["fstat", "newfstatat", "fstatat64", "statx", "fstatfs", "getdents64", "readlinkat"]),
     ("names", &["mkdirat", "symlinkat", "linkat", "unlinkat", "renameat", "renameat2"]),
     ("owners, modes, times", &["fchown", "fchownat", "fchmod", "utimensat", "umask"]),
-    ("attributes", &["fsetxattr", "fgetxattr"]),
+    ("attributes", &["fsetxattr", "fgetxattr", "flistxattr"]),
     ("the commit", &["fsync", "fdatasync", "syncfs", "flock"]),
     ("memory", &["brk", "munmap", "mremap", "madvise"]),
     ("the Rust and C runtime", &["futex", "getrandom", "clock_gettime", "gettimeofday", "sched_yield"]),

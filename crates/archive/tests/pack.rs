@@ -8,8 +8,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use archive::{
-    ChangeKind, CompressedDigest, Devices, Difference, Ids, Limits, Mounts, Options, Pack, SkippedWhat,
-    Target, Whiteouts, apply,
+    ChangeKind, CompressedDigest, Confinement, Devices, Difference, Ids, Layer, Limits, Mounts, Options,
+    Pack, SkippedWhat, Target, Whiteouts, apply, confine_reading,
 };
 use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, mknodat, utimensat};
 use testkit::TempDir;
@@ -233,4 +233,52 @@ fn what_no_layer_can_say_is_refused() {
     set_attribute(&layers.at("3/added"), "user.overlay.redirect", "/etc");
     let error = difference.pack(Vec::new(), &Limits::default()).unwrap_err().to_string();
     assert!(error.contains("redirect_dir"), "{error}");
+}
+
+/// Confines itself for good, so it runs in a process of its own.
+#[test]
+#[ignore = "the child of another test"]
+fn confined_packing_child() {
+    let place = PathBuf::from(std::env::var_os("ARCHIVE_TEST_PLACE").unwrap());
+    let open = |name: &str| OwnedFd::from(File::open(place.join(name)).unwrap());
+    let (upper, lower) = (open("upper"), [open("lower")]);
+    // What is refused below is granted without the confinement.
+    fs::read(place.join("outside/file")).unwrap();
+    fs::write(place.join("upper/before"), "").unwrap();
+    let difference = Difference { upper: upper.as_fd(), lower: &lower, mount_points: &[] };
+    let expected = difference.pack(Vec::new(), &Limits::default()).unwrap().0;
+
+    let Confinement { landlock, no_new_privs, limits, seccomp, .. } =
+        confine_reading(&[upper.as_fd(), lower[0].as_fd()]);
+    for layer in [landlock, no_new_privs, limits, seccomp] {
+        assert_eq!(layer, Layer::Applied);
+    }
+    fs::read(place.join("outside/file")).unwrap_err();
+    fs::read_dir(place.join("outside")).unwrap_err();
+    fs::write(place.join("upper/after"), "").unwrap_err();
+    fs::remove_file(place.join("upper/before")).unwrap_err();
+    std::process::Command::new("/bin/true").status().unwrap_err();
+    assert_eq!(difference.pack(Vec::new(), &Limits::default()).unwrap().0, expected);
+}
+
+#[test]
+fn confinement_holds_and_lets_packing_through() {
+    testkit::needs!(landlock);
+    let place = TempDir::new();
+    for name in ["upper/d", "lower/d", "outside"] {
+        fs::create_dir_all(place.path().join(name)).unwrap();
+    }
+    for name in ["upper/d/new", "upper/d/same", "lower/d/same", "outside/file"] {
+        fs::write(place.path().join(name), name).unwrap();
+    }
+    symlink("../../outside/file", place.path().join("upper/d/link")).unwrap();
+    set_attribute(&place.path().join("upper/d/new"), "user.note", "x");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "confined_packing_child", "--ignored", "--nocapture"])
+        .env("ARCHIVE_TEST_PLACE", place.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{errors}");
 }

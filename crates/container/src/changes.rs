@@ -29,6 +29,7 @@ pub fn changes(store: &Store, containers: &Containers<'_>, id: &ContainerId) -> 
     let sources = Sources::of_container(store, containers, id)?;
     let answer = helper::as_owner(store.ownership(), 0, || {
         let mut found = Vec::new();
+        sources.confine();
         sources
             .difference()
             .changes(&Limits::default(), &mut |change| {
@@ -53,6 +54,7 @@ pub fn image_changes(store: &Store, image: &Image) -> Result<Vec<Change>> {
     let sources = Sources { upper: lower.remove(0), lower, mount_points: Vec::new() };
     let answer = helper::as_owner(store.ownership(), 0, || {
         let mut found = Vec::new();
+        sources.confine();
         let visit = &mut |change: Change| {
             encode(&mut found, &change);
             Ok(())
@@ -86,6 +88,7 @@ pub fn commit(
     options.config = Some(configuration(base, record));
     let image = store.commit(&lease, &options, |file| {
         let packed = helper::as_owner(store.ownership(), 0, || {
+            sources.confine();
             let out = BufWriter::with_capacity(BUFFER, file);
             let (mut out, _) =
                 sources.difference().pack(out, &Limits::default()).map_err(|e| files::chain(&e))?;
@@ -195,6 +198,12 @@ impl Sources {
             source,
         })?;
         Ok(Self { upper, lower, mount_points: mount_points(store, containers, id)? })
+    }
+
+    /// In the child: nothing but these directories can be opened from here on.
+    fn confine(&self) {
+        let roots: Vec<_> = std::iter::once(&self.upper).chain(&self.lower).map(AsFd::as_fd).collect();
+        archive::confine_reading(&roots);
     }
 
     fn difference(&self) -> Difference<'_> {

@@ -301,10 +301,17 @@ impl<'a> Side<'a> {
             let mut pack =
                 Pack::new(BufWriter::with_capacity(BUFFER, &out), Mounts::Cross, &Limits::default());
             let failed = |errno: Errno| errno.to_string();
+            // The host's side is read by the command itself, which has to go on.
+            let confine = |below: &OwnedFd| {
+                if matches!(tree, Tree::Root(_)) {
+                    archive::confine_reading(&[below.as_fd()]);
+                }
+            };
             if is_directory {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
                 let directory = tree.open(path, flags).map_err(failed)?;
+                confine(&directory);
                 let packed =
                     if name.is_empty() { pack.content(&directory, b"") } else { pack.tree(&directory, name) };
                 packed.map_err(|error| files::chain(&error))?;
@@ -312,6 +319,7 @@ impl<'a> Side<'a> {
                 let path = if follow { tree.follow(path).map_err(failed)? } else { path.to_owned() };
                 let (parent, own) = split_last(&path);
                 let parent = tree.open(&parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
+                confine(&parent);
                 pack.object(&parent, &own, name).map_err(|error| files::chain(&error))?;
             }
             let packed = pack.finish().map_err(|error| files::chain(&error))?.1;

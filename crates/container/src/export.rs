@@ -28,6 +28,7 @@ pub fn export(
 ) -> Result<Vec<String>> {
     let out = std::fs::File::from(duplicate(out)?);
     let answer = View::open(store, containers, id, Scope::Root)?.within(|root| {
+        archive::confine_reading(&[root]);
         let mut pack = Pack::new(BufWriter::with_capacity(BUFFER, &out), Mounts::Stay, &Limits::default());
         let packed =
             pack.tree(root, b"").and_then(|()| pack.finish()).map_err(|error| files::chain(&error))?.1;
