@@ -167,8 +167,8 @@ fn daily(page: &mut String, engines: &[Engine], rounds: usize) -> io::Result<()>
 }
 
 fn listing(page: &mut String, engines: &[Engine]) -> io::Result<()> {
-    for count in [1, 100, 1000] {
-        let title = format!("`ps -a`, containers: {count}, ms");
+    for count in [100, 1000] {
+        let title = format!("`ps -a`, {count} containers, ms");
         each(page, &title, engines, |engine| {
             // A peer takes minutes to make a thousand.
             if count > 100 && engine.name != "brig" {

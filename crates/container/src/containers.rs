@@ -257,10 +257,7 @@ impl<'a> Containers<'a> {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(system("open", id.as_str())(errno)),
         };
-        let Some(bytes) = files::root::read_bounded(&found, RECORD, MAX_RECORD)? else { return Ok(None) };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| Error::Damaged { id: id.to_string(), source })
+        record_in(&found, id)
     }
 
     /// Lets a container that stays go unwatched.
@@ -516,6 +513,12 @@ fn random() -> Result<[u8; 32]> {
     let length = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty())
         .map_err(system("read", "getrandom(2)"))?;
     if length == bytes.len() { Ok(bytes) } else { Err(system("read", "getrandom(2)")(Errno::IO)) }
+}
+
+/// The record in a container's directory; `None` where it is not written yet.
+pub(crate) fn record_in(directory: impl AsFd, id: &ContainerId) -> Result<Option<Record>> {
+    let Some(bytes) = files::read_own(directory, RECORD, MAX_RECORD)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Damaged { id: id.to_string(), source })
 }
 
 #[cfg(test)]

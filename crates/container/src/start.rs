@@ -25,13 +25,17 @@ use crate::kept::Kept;
 use crate::lsm::{Categories, Modules, selinux};
 use crate::record::Record;
 use crate::run::{self, Ready, Site};
+use crate::state::Status;
 use crate::stop;
 use crate::value::log;
 use crate::value::name::ContainerId;
 use crate::volumes;
+use crate::wait;
 
 /// Longest answer of a monitor: a message of the longest kind, escaped.
 const MAX_ANSWER: u64 = 256 << 10;
+/// How long one that has ended may be watched until it is started again, in milliseconds.
+const TAKEN_DOWN_WITHIN: i64 = 30_000;
 /// Directory of log files in a container's directory.
 pub(crate) const LOG: &str = "log";
 
@@ -74,8 +78,15 @@ enum Answer {
 /// # Errors
 /// [`Error::Running`] where it runs; whatever is wrong with image, options or host. It stays as it was then.
 pub fn reopen(site: &Site<'_>, id: &ContainerId, ids: IdSource) -> Result<Ready> {
-    if site.containers.is_alive(id)? {
-        return Err(Error::Running { id: id.short().to_owned() });
+    let end = wait::milliseconds().saturating_add(TAKEN_DOWN_WITHIN);
+    while site.containers.is_alive(id)? {
+        let state = site.containers.state(id)?;
+        // It is being taken down, or another command starts it: `watched` tells nothing else of one that does not run.
+        let is_between = state.watched && matches!(state.status, Status::Created | Status::Exited);
+        if !is_between || wait::milliseconds() > end {
+            return Err(Error::Running { id: id.short().to_owned() });
+        }
+        wait::unwatched(site.containers, id, wait::MOMENT)?;
     }
     let reserved = site.containers.watch(id)?;
     stop::forget_stopping(reserved.directory.as_fd())?;

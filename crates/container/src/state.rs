@@ -1,11 +1,11 @@
 //! What a container does now: what its watcher wrote down, checked against the lock, the process and the freezer.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use monitor::Life;
 use rustix::fs::AtFlags;
 
-use crate::containers::Containers;
+use crate::containers::{Containers, record_in};
 use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::value::name::ContainerId;
@@ -104,8 +104,9 @@ impl Containers<'_> {
     /// [`Error::System`] where the directory of containers cannot be read.
     pub fn list(&self) -> Result<Vec<Summary>> {
         let summary = |id: ContainerId| {
-            let record = self.record(&id).ok()??;
-            let state = self.state(&id).ok()?;
+            let directory = self.directory_of(&id).ok()?;
+            let record = record_in(&directory, &id).ok()??;
+            let state = self.state_in(directory.as_fd(), &id).ok()?;
             Some(Summary { id, record, state })
         };
         Ok(self.ids()?.into_iter().filter_map(summary).collect())
@@ -116,19 +117,23 @@ impl Containers<'_> {
     /// # Errors
     /// [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
     pub fn state(&self, id: &ContainerId) -> Result<State> {
-        let state = self.look(id)?;
+        self.state_in(self.directory_of(id)?.as_fd(), id)
+    }
+
+    fn state_in(&self, directory: BorrowedFd<'_>, id: &ContainerId) -> Result<State> {
+        let state = self.look(directory, id)?;
         let is_left_alone = !state.watched && (state.status.is_running() || state.left_over);
         // Without a monitor it goes on all the same: what cannot be adopted now is by the next command.
         if is_left_alone && self.adopt(id).is_ok() {
-            return self.look(id);
+            // With `--rm` its directory may be another one by now, or none.
+            return self.look(self.directory_of(id)?.as_fd(), id);
         }
         Ok(state)
     }
 
-    fn look(&self, id: &ContainerId) -> Result<State> {
-        let directory = self.directory_of(id)?;
+    fn look(&self, directory: BorrowedFd<'_>, id: &ContainerId) -> Result<State> {
         let watched = self.is_watched(id)?;
-        let life = Life::read(directory.as_fd());
+        let life = Life::read(directory);
         let known = life.is_some();
         let life = life.unwrap_or_default();
         let mut state = State {

@@ -20,8 +20,6 @@ use crate::wait;
 const KILL_WAIT: i64 = 30;
 /// File in a container's directory that says that a person ends it.
 const STOPPING: &str = "stopping";
-/// How long a container that was told to end is waited for until it is told again, in milliseconds.
-const AGAIN: i64 = 500;
 /// How long a monitor gets to answer, in seconds.
 const ANSWER_WAIT: i64 = 5;
 
@@ -79,15 +77,17 @@ pub fn send(containers: &Containers<'_>, id: &ContainerId, signal: i32) -> Resul
 pub fn stop(containers: &Containers<'_>, id: &ContainerId, how: Stop) -> Result<()> {
     loop {
         let state = containers.state(id)?;
-        if !state.status.is_running() && state.status != Status::Restarting {
+        if state.status.is_running() || state.status == Status::Restarting {
+            tell_monitor(containers, id)?;
+        } else if !state.watched {
             return Ok(());
         }
-        tell_monitor(containers, id)?;
+        // One that ended and is watched is being taken down, or started: both are over in a moment.
         if state.status.is_running() {
             ask_to_end(containers, id, how, &state)?;
         }
         // A start of its restart policy that was under way was told nothing, and shows itself in a moment.
-        if wait::unwatched(containers, id, AGAIN)? {
+        if wait::unwatched(containers, id, wait::MOMENT)? {
             return Ok(());
         }
     }
@@ -136,7 +136,7 @@ pub(crate) fn end(containers: &Containers<'_>, id: &ContainerId) -> Result<()> {
             Err(error) => return Err(error),
         }
         // As above.
-        if wait::unwatched(containers, id, AGAIN)? {
+        if wait::unwatched(containers, id, wait::MOMENT)? {
             return Ok(());
         }
     }

@@ -12,6 +12,9 @@ use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::value::name::ContainerId;
 
+/// How long a container that is about to change is waited for until somebody looks again, in milliseconds.
+pub(crate) const MOMENT: i64 = 500;
+
 /// A container that is waited for. Made before the container may end, so that the exit code of one that is removed at
 /// its end is not missed.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Whole reads and writes, and the close-on-exec flag.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
 
+use crate::relpath::check_name;
 use crate::{Error, Result};
 
 /// How many bytes one `read(2)` asks for at first.
@@ -20,6 +22,23 @@ pub fn open_directory(path: impl AsRef<Path>) -> Result<OwnedFd> {
     let path = path.as_ref();
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::system("open directory", path, errno))
+}
+
+/// Reads the file `name` of a directory that nobody but the engine writes, `None` when it is missing.
+///
+/// One call to open and two to read, where [`crate::root::read_bounded`] looks twice at what somebody else may have put
+/// there. A symlink is not followed, and a FIFO hangs nobody.
+///
+/// # Errors
+/// [`Error::BadPath`] for a bad name, [`Error::TooLong`] when it holds more than `limit` bytes, [`Error::System`].
+pub fn read_own(directory: impl AsFd, name: impl AsRef<OsStr>, limit: u64) -> Result<Option<Vec<u8>>> {
+    let name = check_name(name.as_ref())?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => read_named(file, Path::new(name), limit).map(Some),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::system("open", name, errno)),
+    }
 }
 
 /// Reads to the end of `fd`, at most `limit` bytes.

@@ -82,7 +82,7 @@ impl Life {
     /// never started.
     #[must_use]
     pub fn read(directory: BorrowedFd<'_>) -> Option<Self> {
-        let bytes = files::root::read_bounded(directory, FILE, MAX).ok()??;
+        let bytes = files::read_own(directory, FILE, MAX).ok()??;
         Self::parse(std::str::from_utf8(&bytes).ok()?)
     }
 
