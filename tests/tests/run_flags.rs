@@ -174,6 +174,38 @@ story!(filters_and_hidden_files, [root, user], |brig| {
     }
 });
 
+// It showed the default lists, whatever had been opened.
+story!(inspect_shows_what_is_hidden_and_what_was_opened, [root, user], |brig| {
+    brig.import_busybox();
+    let host_config = |flags: &[&str]| -> serde_json::Value {
+        let id = brig.detached(flags, "sleep 1000");
+        let all: serde_json::Value = serde_json::from_str(&brig.ok(&["inspect", &id])).unwrap();
+        brig.ok(&["rm", "-f", &id]);
+        all[0]["HostConfig"].clone()
+    };
+    let lists = |config: &serde_json::Value, list: &str, path: &str| {
+        config[list].as_array().unwrap().iter().any(|known| known == path)
+    };
+    let usual = host_config(&[]);
+    assert!(lists(&usual, "MaskedPaths", "/proc/kcore") && lists(&usual, "ReadonlyPaths", "/proc/sys"));
+    assert!(usual["SecurityOpt"].is_null());
+    let shown = host_config(&[
+        "--unmask=/proc/kcore",
+        "--security-opt=mask=/proc/uptime",
+        "--security-opt=seccomp=docker",
+    ]);
+    assert!(!lists(&shown, "MaskedPaths", "/proc/kcore") && lists(&shown, "MaskedPaths", "/proc/uptime"));
+    assert_eq!(
+        shown["SecurityOpt"],
+        serde_json::json!(["seccomp=docker", "mask=/proc/uptime", "unmask=/proc/kcore"])
+    );
+    let all = host_config(&["--unmask=ALL"]);
+    assert_eq!(
+        (all["MaskedPaths"].as_array().unwrap().len(), all["ReadonlyPaths"].as_array().unwrap().len()),
+        (0, 0)
+    );
+});
+
 story!(labels_of_modules_that_are_off_are_refused, [root, user], |brig| {
     brig.import_busybox();
     let on = |path: &str| fs::exists(path).unwrap_or(false);

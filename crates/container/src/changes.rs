@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use archive::{Change, ChangeKind, Difference, Limits};
 use oci::image::Config;
-use oci::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
 use store::{CommitOptions, Image, Store};
 
@@ -14,12 +13,10 @@ use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::export::BUFFER;
 use crate::helper;
+use crate::kept::saved_spec;
 use crate::record::{ProcessConfig, Record};
 use crate::value::name::ContainerId;
 use crate::view::running;
-
-/// Most bytes of a `spec.json`.
-const MAX_SPEC: u64 = 32 << 20;
 
 /// Lists what a container changed, sorted within each directory. Places that only a mount needs are no change.
 ///
@@ -197,7 +194,7 @@ impl Sources {
             path: id.as_str().into(),
             source,
         })?;
-        Ok(Self { upper, lower, mount_points: mount_points(store, containers, id)? })
+        Ok(Self { upper, lower, mount_points: mount_points(containers, id)? })
     }
 
     /// In the child: nothing but these directories can be opened from here on.
@@ -212,10 +209,10 @@ impl Sources {
 }
 
 /// Where things are mounted in a container, below its root.
-fn mount_points(store: &Store, containers: &Containers<'_>, id: &ContainerId) -> Result<Vec<PathBuf>> {
+fn mount_points(containers: &Containers<'_>, id: &ContainerId) -> Result<Vec<PathBuf>> {
     let spec = match running(containers, id)? {
         Some(saved) => Some(saved.spec),
-        None => saved_spec(store, id)?,
+        None => saved_spec(containers.directory_of(id)?, id)?,
     };
     let mounts = spec.map(|spec| spec.mounts).unwrap_or_default();
     let below = |mount: oci::runtime::Mount| {
@@ -223,12 +220,6 @@ fn mount_points(store: &Store, containers: &Containers<'_>, id: &ContainerId) ->
         path.strip_prefix("/").map(PathBuf::from).ok().filter(|path| !path.as_os_str().is_empty())
     };
     Ok(mounts.into_iter().filter_map(below).collect())
-}
-
-fn saved_spec(store: &Store, id: &ContainerId) -> Result<Option<Spec>> {
-    let path = format!("containers/{id}/spec.json");
-    let Some(bytes) = files::root::read_bounded(store.root(), &path, MAX_SPEC)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Damaged { id: id.to_string(), source })
 }
 
 /// One letter, the path, a NUL.

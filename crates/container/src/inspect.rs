@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
+use oci::runtime::Linux;
 use serde_json::{Map, Value, json};
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
 use crate::health::HealthState;
-use crate::kept::Kept;
+use crate::kept::{Kept, saved_spec};
 use crate::monitors::monitors;
-use crate::options::{Options, Sharing};
+use crate::options::{Options, SeccompChoice, SecurityOptions, Sharing};
 use crate::record::{Record, RestartPolicy};
 use crate::state::{State, Status};
 use crate::value::device::BlockValue;
@@ -32,6 +33,9 @@ pub fn inspect(containers: &Containers<'_>, id: &ContainerId) -> Result<Value> {
     let directory = containers.directory_of(id)?;
     // A foreground container that is removed at its end keeps none.
     let options = Kept::read(directory.as_fd(), id).map(|kept| kept.options).unwrap_or_default();
+    let spec = saved_spec(&directory, id)?;
+    let process = spec.as_ref().and_then(|spec| spec.process.as_ref());
+    let linux = spec.as_ref().and_then(|spec| spec.linux.as_ref());
     let health = match &record.health {
         Some(_) => Some(HealthState::read(directory.as_fd())?),
         None => None,
@@ -59,11 +63,11 @@ pub fn inspect(containers: &Containers<'_>, id: &ContainerId) -> Result<Value> {
         "RestartCount": state.restart_count,
         "Driver": "overlay",
         "Platform": std::env::consts::OS,
-        "MountLabel": "",
-        "ProcessLabel": "",
-        "AppArmorProfile": options.security.apparmor.clone().unwrap_or_default(),
+        "MountLabel": linux.and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default(),
+        "ProcessLabel": process.and_then(|process| process.selinux_label.as_deref()).unwrap_or_default(),
+        "AppArmorProfile": process.and_then(|process| process.apparmor_profile.as_deref()).unwrap_or_default(),
         "ExecIDs": null,
-        "HostConfig": host_config(&record, &options),
+        "HostConfig": host_config(&record, &options, linux),
         "GraphDriver": {"Name": "overlay", "Data": {"UpperDir": path.join("upper"), "WorkDir": path.join("work")}},
         "Mounts": mounts(&record),
         "Config": config(&record, &options),
@@ -129,12 +133,42 @@ fn sharing(sharing: &Sharing, own: &str) -> String {
     }
 }
 
-fn host_config(record: &Record, options: &Options) -> Value {
+/// `linux` is what the last start had: until there is one, nothing is hidden.
+fn host_config(record: &Record, options: &Options, linux: Option<&Linux>) -> Value {
     let mut value = isolation(record, options);
+    value["MaskedPaths"] = json!(linux.map(|linux| &linux.masked_paths));
+    value["ReadonlyPaths"] = json!(linux.map(|linux| &linux.readonly_paths));
     if let (Value::Object(all), Value::Object(limits)) = (&mut value, limits(options)) {
         all.extend(limits);
     }
     value
+}
+
+/// `--security-opt` as it was given; `--unmask` is one of them.
+fn security_options(security: &SecurityOptions) -> Vec<String> {
+    let label = &security.label;
+    let seccomp = match &security.seccomp {
+        SeccompChoice::Profile => None,
+        SeccompChoice::Set(name) => Some(name.as_str()),
+        SeccompChoice::Docker => Some("docker"),
+        SeccompChoice::Custom { path, .. } => Some(path.as_str()),
+        SeccompChoice::Unconfined => Some("unconfined"),
+    };
+    let labels = [
+        ("user:", &label.user),
+        ("role:", &label.role),
+        ("type:", &label.kind),
+        ("level:", &label.level),
+        ("filetype:", &label.file_kind),
+    ];
+    let mut words: Vec<String> = seccomp.map(|choice| format!("seccomp={choice}")).into_iter().collect();
+    words.extend(security.no_new_privileges.map(|is_on| format!("no-new-privileges={is_on}")));
+    words.extend(security.apparmor.as_ref().map(|profile| format!("apparmor={profile}")));
+    words.extend(label.disable.then(|| "label=disable".to_owned()));
+    words.extend(labels.iter().filter_map(|(word, value)| Some(format!("label={word}{}", value.as_ref()?))));
+    words.extend(security.mask.iter().map(|path| format!("mask={path}")));
+    words.extend(security.unmask.iter().map(|path| format!("unmask={path}")));
+    words
 }
 
 /// The part of `HostConfig` that is not about limits.
@@ -185,7 +219,7 @@ fn isolation(record: &Record, options: &Options) -> Value {
         "Privileged": options.privileged,
         "PublishAllPorts": false,
         "ReadonlyRootfs": options.read_only,
-        "SecurityOpt": null,
+        "SecurityOpt": list(&security_options(security)),
         "UTSMode": sharing(&options.namespaces.uts, ""),
         "UsernsMode": user,
         "ShmSize": options.shm_size.unwrap_or(64 << 20),
@@ -193,8 +227,6 @@ fn isolation(record: &Record, options: &Options) -> Value {
         "Runtime": "brig",
         "Isolation": "",
         "Init": options.process.init,
-        "MaskedPaths": crate::MASKED,
-        "ReadonlyPaths": crate::READ_ONLY,
     })
 }
 

@@ -3,8 +3,9 @@
 //! A start builds the specification anew from the image and the options, as the first one did: ranges of ids, labels,
 //! sources of mounts and their guard are those of the day. Only the caller's environment is that of the creation.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use oci::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -17,6 +18,17 @@ use crate::value::name::ContainerId;
 pub(crate) const KEPT: &str = "options.json";
 /// Most bytes of it: options with an environment and a filter of the largest accepted sizes.
 const MAX: u64 = 64 << 20;
+
+/// File with the specification of the last start, in the same directory.
+pub(crate) const SPEC: &str = "spec.json";
+/// Most bytes of it.
+const MAX_SPEC: u64 = 40 << 20;
+
+/// The specification of a container's last start; `None` where it was never started or is removed at its end.
+pub(crate) fn saved_spec(directory: impl AsFd, id: &ContainerId) -> Result<Option<Spec>> {
+    let Some(bytes) = files::read_own(directory, SPEC, MAX_SPEC)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Damaged { id: id.to_string(), source })
+}
 
 /// What is kept.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,7 +55,7 @@ impl Kept {
     }
 
     pub(crate) fn read(directory: BorrowedFd<'_>, id: &ContainerId) -> Result<Self> {
-        let bytes = files::root::read_bounded(directory, KEPT, MAX)?
+        let bytes = files::read_own(directory, KEPT, MAX)?
             .ok_or_else(|| Error::NotStartable { id: id.short().to_owned() })?;
         serde_json::from_slice(&bytes).map_err(|source| Error::Damaged { id: id.to_string(), source })
     }

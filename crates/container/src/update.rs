@@ -6,22 +6,17 @@
 use std::os::fd::AsFd;
 
 use files::atomic::{self, Durability};
-use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources, Spec};
+use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
 use rustix::fs::FlockOperation;
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
-use crate::kept::{KEPT, Kept};
+use crate::kept::{KEPT, Kept, SPEC, saved_spec};
 use crate::options::LimitOptions;
 use crate::record::{Record, RestartPolicy};
 use crate::spec::resources::plain;
 use crate::value::name::ContainerId;
 use crate::weakening::{WeakeningKind, Weakenings};
-
-/// File with the specification of the last start.
-const SPEC: &str = "spec.json";
-/// Most bytes of it.
-const MAX_SPEC: u64 = 40 << 20;
 
 /// What is changed.
 #[derive(Clone, Debug, Default)]
@@ -98,9 +93,7 @@ pub fn update(containers: &Containers<'_>, id: &ContainerId, update: &Update) ->
             let resources = container.saved().spec.linux.as_ref().and_then(|linux| linux.resources.clone());
             container.keep_resources(overlaid(resources.unwrap_or_default(), &wanted))?;
         }
-        if let Some(bytes) = files::root::read_bounded(&directory, SPEC, MAX_SPEC)? {
-            let mut spec: Spec = serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Damaged { id: id.to_string(), source })?;
+        if let Some(mut spec) = saved_spec(&directory, id)? {
             let linux = spec.linux.get_or_insert_default();
             linux.resources = Some(overlaid(linux.resources.take().unwrap_or_default(), &wanted));
             write(&directory, SPEC, &spec)?;
