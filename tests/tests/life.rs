@@ -67,6 +67,32 @@ fn nothing_is_left(brig: &Brig) {
     }
 }
 
+story!(all_are_those_it_can_be_done_to, [root, user], |brig| {
+    brig.import_busybox();
+    let mut ids = [detached(brig, "one", &[], "sleep 1000"), detached(brig, "two", &[], "sleep 1000")];
+    ids.sort();
+    let created = brig.ok(&["create", "busybox", "true"]);
+    let done = |words: &[&str]| -> Vec<String> {
+        let mut lines: Vec<String> = brig.ok(words).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    // A user has no freezer on a machine with cgroup v1.
+    if brig.is_root() {
+        assert_eq!(done(&["pause", "--all"]), ids);
+        assert_eq!(done(&["unpause", "-a"]), ids);
+    }
+    assert_eq!(done(&["stop", "-a", "-t", "0"]), ids);
+    assert!(done(&["stop", "-a"]).is_empty());
+    assert_eq!(done(&["start", "--all"]).len(), 3);
+    brig.ok(&["wait", created.trim()]);
+    assert_eq!(done(&["kill", "-a"]), ids);
+    brig.ok(&["wait", "one", "two"]);
+    assert!(brig.run(&["rm", "--all", "one"]).fails_with(125).contains("--all"));
+    assert_eq!(done(&["rm", "--all"]).len(), 3);
+    assert_eq!(brig.containers(), Vec::<String>::new());
+});
+
 // A monitor says that its container has ended, and then takes it down. `restart` and `start` met that moment with "is
 // running" on a machine where it was long; here the moment is the test's own lock.
 story!(who_comes_while_it_is_taken_down_waits, [root, user], |brig| {

@@ -6,6 +6,7 @@
 pub(crate) mod attach;
 mod boot;
 mod check;
+mod chosen;
 mod commit;
 mod complete;
 mod cp;

@@ -4,20 +4,24 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use container::LifeStatus as Status;
+
+use crate::command::chosen::Chosen;
 use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
 /// Freeze the processes of containers
 #[derive(Debug, Parser)]
-#[command(override_usage = "brig pause CONTAINER [CONTAINER...]")]
+#[command(override_usage = "brig pause [FLAGS] CONTAINER [CONTAINER...]\n       brig pause --all [FLAGS]")]
 struct Pause {
-    /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Pause = command::parse("brig pause", args)?;
-    each(global, &flags.containers, |site, id| container::pause(site.containers, id))
+    each(global, &flags.chosen.names(global, |status| status == Status::Running)?, |site, id| {
+        container::pause(site.containers, id)
+    })
 }

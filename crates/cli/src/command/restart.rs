@@ -11,7 +11,9 @@ use crate::global::Global;
 
 /// Stop containers and start them again
 #[derive(Debug, Parser)]
-#[command(override_usage = "brig restart [FLAGS] CONTAINER [CONTAINER...]")]
+#[command(
+    override_usage = "brig restart [FLAGS] CONTAINER [CONTAINER...]\n       brig restart --all [FLAGS]"
+)]
 struct Restart {
     #[command(flatten)]
     end: End,
@@ -20,7 +22,7 @@ struct Restart {
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let Restart { end } = command::parse("brig restart", args)?;
     let how = end.how()?;
-    each(global, &end.containers, |site, id| {
+    each(global, &end.chosen.names(global, |_| true)?, |site, id| {
         container::restart(site, id, how, &|text| global.log.warning(text))
     })
 }

@@ -4,13 +4,14 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use crate::command::chosen::Chosen;
 use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
 /// Remove containers
 #[derive(Debug, Parser)]
-#[command(override_usage = "brig rm [FLAGS] CONTAINER [CONTAINER...]")]
+#[command(override_usage = "brig rm [FLAGS] CONTAINER [CONTAINER...]\n       brig rm --all [FLAGS]")]
 struct Rm {
     /// Kill a container that runs
     #[arg(long, short = 'f')]
@@ -18,14 +19,14 @@ struct Rm {
     /// Also the volumes that nobody named and no other container has
     #[arg(long, short = 'v')]
     volumes: bool,
-    /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Rm = command::parse("brig rm", args)?;
-    each(global, &flags.containers, |site, id| match flags.volumes {
+    let names = flags.chosen.names(global, |_| true)?;
+    each(global, &names, |site, id| match flags.volumes {
         true => site.containers.delete_with_volumes(id, flags.force),
         false => site.containers.delete(id, flags.force),
     })

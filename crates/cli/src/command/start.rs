@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use container::value::name::ContainerId;
 use container::{Attach, Connection, Error, Site};
 
+use crate::command::chosen::{self, Chosen};
 use crate::command::{self, attach, each, run::failure};
 use crate::error::Failure;
 use crate::global::Global;
@@ -14,7 +15,7 @@ use crate::site;
 
 /// Start containers that are created or ended
 #[derive(Debug, Parser)]
-#[command(override_usage = "brig start [FLAGS] CONTAINER [CONTAINER...]")]
+#[command(override_usage = "brig start [FLAGS] CONTAINER [CONTAINER...]\n       brig start --all [FLAGS]")]
 struct Start {
     /// Show the container's output and end with its exit code
     #[arg(long, short = 'a')]
@@ -28,8 +29,11 @@ struct Start {
     /// Pass signals on to the program
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     sig_proxy: bool,
+    /// All that do not run
+    #[arg(long, conflicts_with_all = ["containers", "attach", "interactive"])]
+    all: bool,
     /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present = "all", value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
@@ -37,7 +41,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Start = command::parse("brig start", args)?;
     if !flags.attach && !flags.interactive {
         let warn = |text: &str| global.log.warning(text);
-        return each(global, &flags.containers, |site, id| match container::start(site, id, None, &warn) {
+        let chosen = Chosen { all: flags.all, containers: flags.containers };
+        let names = chosen.names(global, |status| !chosen::lives(status))?;
+        return each(global, &names, |site, id| match container::start(site, id, None, &warn) {
             // As docker: what was asked for is so.
             Err(Error::Running { .. }) => Ok(()),
             result => result,

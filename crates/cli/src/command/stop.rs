@@ -4,13 +4,14 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use crate::command::chosen::{self, Chosen};
 use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
 /// Stop containers: ask them to end, and kill them where they do not
 #[derive(Debug, Parser)]
-#[command(override_usage = "brig stop [FLAGS] CONTAINER [CONTAINER...]")]
+#[command(override_usage = "brig stop [FLAGS] CONTAINER [CONTAINER...]\n       brig stop --all [FLAGS]")]
 struct Stop {
     #[command(flatten)]
     end: End,
@@ -31,9 +32,8 @@ pub(super) struct End {
     /// The signal that asks
     #[arg(long, short = 's', value_name = "SIGNAL")]
     signal: Option<String>,
-    /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
-    pub(super) containers: Vec<String>,
+    #[command(flatten)]
+    pub(super) chosen: Chosen,
 }
 
 impl End {
@@ -46,5 +46,7 @@ impl End {
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let Stop { end } = command::parse("brig stop", args)?;
     let how = end.how()?;
-    each(global, &end.containers, |site, id| container::stop(site.containers, id, how))
+    each(global, &end.chosen.names(global, chosen::lives)?, |site, id| {
+        container::stop(site.containers, id, how)
+    })
 }

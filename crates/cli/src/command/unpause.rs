@@ -4,20 +4,26 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use container::LifeStatus as Status;
+
+use crate::command::chosen::Chosen;
 use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
 /// Let frozen containers go on
 #[derive(Debug, Parser)]
-#[command(override_usage = "brig unpause CONTAINER [CONTAINER...]")]
+#[command(
+    override_usage = "brig unpause [FLAGS] CONTAINER [CONTAINER...]\n       brig unpause --all [FLAGS]"
+)]
 struct Unpause {
-    /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Unpause = command::parse("brig unpause", args)?;
-    each(global, &flags.containers, |site, id| container::unpause(site.containers, id))
+    each(global, &flags.chosen.names(global, |status| status == Status::Paused)?, |site, id| {
+        container::unpause(site.containers, id)
+    })
 }
