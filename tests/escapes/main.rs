@@ -122,8 +122,11 @@ fn every_row_is_here_and_none_skips_by_itself() {
         assert!(main.contains(&format!("\nmod {name};")), "{name} is not named in main.rs");
         assert!(text.contains(&format!("id: \"{id}\"")), "{name} is not the row {id}");
         assert!(!text.contains("needs!("), "{name}: say `needs [...]` of the part");
-        assert!(text.contains("held!("), "{name} has no part");
-        assert!(text.contains("control!("), "{name} has no control");
+        // Parts with their controls that several rows share.
+        let shares =
+            ["closed_by_default!(", "a_race_of_bundles!("].iter().any(|shared| text.contains(shared));
+        assert!(shares || text.contains("held!("), "{name} has no part");
+        assert!(shares || text.contains("control!("), "{name} has no control");
         ids.insert(id);
     }
     assert!(!ids.is_empty());

@@ -6,6 +6,7 @@
     reason = "a chore's output is for the person who ran it"
 )]
 
+mod aarch64;
 mod counts;
 mod escapes;
 mod faults;
@@ -33,6 +34,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   lab [--record] [--as PERSON] [DIR] [NAME...]
                 try what people run in containers under the default profile (minutes; needs a Debian mirror)
   vm [FLAVOUR]  run the tests that need cgroup v2, systemd, AppArmor or SELinux in virtual machines
+  aarch64       build for the other instruction set and run it in an emulated machine (root; minutes; needs a Debian mirror)
   bench start   measure how long and how much a container's start takes, against its peers
   bench engine  measure what a person does all day with an engine, against podman and docker";
 
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
             None => ExitCode::FAILURE,
         },
         ["lab", rest @ ..] => lab::run(rest),
+        ["aarch64"] => aarch64::run(),
         ["vm", rest @ ..] => vm::run(rest),
         ["bench", rest @ ..] => bench(rest),
         _ => {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use testkit::{Hygiene, TempDir, find_program};
 
 use crate::counts::Counts;
-use crate::{cargo, fuzz, packages, vm};
+use crate::{aarch64, cargo, fuzz, packages, vm};
 
 /// How long an ended orphan may wait for us, and whoever waits for its process namespace to end with it.
 const REAPS_EVERY: Duration = Duration::from_millis(50);
@@ -49,6 +49,22 @@ pub(crate) fn run() -> ExitCode {
     let mut apart = fuzz::cargo(&["clippy", "--quiet", "--no-default-features", "--all-targets"]);
     check(&mut counts, "clippy, fuzz", apart.args(["--", "--deny", "warnings"]));
     check(&mut counts, "rustfmt, fuzz", fuzz::cargo(&["fmt", "--check"]).env_remove("RUSTFLAGS"));
+
+    match aarch64::lack_of_build() {
+        None => {
+            let mut other = cargo();
+            other.args(["clippy", "--quiet", "--package", "cli"]);
+            check(
+                &mut counts,
+                "clippy, aarch64",
+                aarch64::for_target(&mut other).args(["--", "--deny", "warnings"]),
+            );
+        }
+        Some(lack) => {
+            println!("== clippy, aarch64: skipped: {lack}");
+            counts.skipped += 1;
+        }
+    }
 
     let mut bans = cargo();
     bans.args(["clippy", "--quiet", "--no-deps", "--workspace", "--lib", "--bins"]);

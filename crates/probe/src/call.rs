@@ -322,7 +322,7 @@ fn processes(prepared: &Prepared) -> Vec<Door> {
 fn kernel() -> Vec<Door> {
     const LOAD: &str = "code in the kernel";
     const CLOCK: &str = "the machine's clock";
-    let mut doors = vec![
+    let doors = vec![
         // Command 0xffff is none: EINVAL.
         call("bpf", opening(libc::SYS_bpf, [0xffff, 0, 0, 0, 0, 0]), "verifier bugs (CVE-2021-3490)"),
         // The parameters are read first: EFAULT.
@@ -355,7 +355,14 @@ fn kernel() -> Vec<Door> {
         .needed(),
     ];
     #[cfg(target_arch = "x86_64")]
-    doors.extend([
+    let doors = doors.into_iter().chain(ports()).collect();
+    doors
+}
+
+/// What this instruction set has and others have not.
+#[cfg(target_arch = "x86_64")]
+fn ports() -> Vec<Door> {
+    vec![
         // For the child alone, which does no port I/O.
         call("iopl", native(libc::SYS_iopl, [3, 0, 0, 0, 0, 0]), "the machine's ports"),
         call("ioperm", native(libc::SYS_ioperm, [0x80, 1, 1, 0, 0, 0]), "the machine's ports"),
@@ -365,8 +372,7 @@ fn kernel() -> Vec<Door> {
             native(libc::SYS_modify_ldt, [0, BAD, 0, 0, 0, 0]),
             "16-bit segments (CVE-2015-5157)",
         ),
-    ]);
-    doors
+    ]
 }
 
 /// Entries into the kernel that a filter for the native table does not see.

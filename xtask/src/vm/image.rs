@@ -195,7 +195,7 @@ fn make_initrd(making: &Making, root: &Path, kernel: &Path, initrd: &Path) -> Re
 }
 
 /// Makes a file system of `size` MiB that holds a directory's content.
-pub(super) fn make_disk(path: &Path, size: u64, content: Option<&Path>) -> Result<(), String> {
+pub(crate) fn make_disk(path: &Path, size: u64, content: Option<&Path>) -> Result<(), String> {
     let mut command = Command::new(find_program("mke2fs").ok_or("`mke2fs` is not installed")?);
     // Large inodes keep labels. A machine's disk lives for seconds: no journal, no reserve.
     command.args(["-q", "-F", "-t", "ext4", "-I", "512", "-m", "0", "-O", "^has_journal"]);

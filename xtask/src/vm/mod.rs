@@ -17,6 +17,7 @@ use testkit::TempDir;
 
 use crate::counts::Counts;
 use crate::test;
+pub(crate) use image::make_disk;
 use recipe::Flavour;
 use suite::{Programs, Test};
 
