@@ -18,7 +18,7 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 /// What the machine's disk holds beside the product.
 const PACKAGES: &str =
-    "linux-image-cloud-arm64,busybox-static,uidmap,iproute2,bash,coreutils,grep,util-linux,login";
+    "linux-image-cloud-arm64,busybox-static,uidmap,iproute2,bash,coreutils,grep,util-linux";
 /// Modules that the kernel package has and the check needs, in the order of their needs.
 const MODULES: &[&str] = &[
     "virtio_ring",

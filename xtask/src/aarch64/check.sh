@@ -1,8 +1,10 @@
 #!/bin/busybox sh
 # What a container's life needs of the other instruction set: made, filtered, joined, ended; as root and as a user.
 # Each line that counts begins with `aarch64: `.
-export PATH=/usr/bin:/bin:/usr/sbin:/sbin
-mount -t proc proc /proc
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin
+busybox mount -t proc proc /proc
+busybox mkdir -p /usr/local/bin
+busybox --install -s /usr/local/bin
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
@@ -51,7 +53,7 @@ check "stop" brig stop -t 0 web
 check "rm" brig rm web
 check "system check" brig system check
 CHECKS
-sh /tmp/checks
-su user -c 'cd; export HOME=/home/user XDG_RUNTIME_DIR=/home/user; sh /tmp/checks'
+busybox sh /tmp/checks
+busybox su user -c "cd; export HOME=/home/user XDG_RUNTIME_DIR=/home/user; busybox sh /tmp/checks"
 echo "aarch64: end"
 poweroff -f
