@@ -1,13 +1,12 @@
 //! The ends of sessions and of the machine's life: what a container in the background outlives, and what starts it again.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::container::wait_until;
 use crate::engine::IDLE;
 use crate::scope::cgroups;
-use crate::{Machine, vm_test};
+use crate::vm_test;
 
 /// A command of the user's in a session of its own, which ends with it. Root types it.
 fn as_user(script: &str) -> String {
