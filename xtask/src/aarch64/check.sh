@@ -47,7 +47,7 @@ check "import" brig import /tmp/image.tar image
 check "run" says "^aarch64$" brig run --rm --network none image uname -m
 check "detached" brig run -d --network none --name web image sh -c 'echo up; sleep 1000'
 check "exec" says "^Seccomp:.*2$" brig exec web cat /proc/self/status
-check "logs" says "^up$" brig logs -f --until 3s web
+check "logs" says "^up$" brig logs web
 check "ps" says " web$" brig ps
 check "stop" brig stop -t 0 web
 check "rm" brig rm web
