@@ -86,9 +86,8 @@ fn facts() -> BTreeSet<String> {
     for directory in ["/run", "/var/run/netns", "/run/netns", "/dev/shm", "/tmp", "/var/tmp"] {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let path = entry.path();
-            // Fixtures of tests running beside this one come and go with their own owners.
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(MARK) && !name.starts_with(tempdir::NAMED) {
+            if name.starts_with(MARK) && !is_in_use(&name) {
                 facts.insert(format!("file {}", path.display()));
             }
         }
@@ -99,6 +98,12 @@ fn facts() -> BTreeSet<String> {
         format!("process {pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))
     }));
     facts
+}
+
+/// Whether this is the fixture of a test running beside this one: it goes with its owner.
+fn is_in_use(name: &str) -> bool {
+    let owner = name.strip_prefix(tempdir::NAMED).and_then(|rest| rest.split('-').next());
+    owner.and_then(|owner| owner.parse().ok()).is_some_and(|owner| !has_ended(owner))
 }
 
 fn cgroup_mounts(mountinfo: &str) -> Vec<PathBuf> {
@@ -152,6 +157,15 @@ fn descendants(parent: u32) -> Vec<u32> {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn a_directory_is_left_behind_once_its_owner_has_ended() {
+        let gone = Command::new("true").spawn().unwrap();
+        let pid = gone.id();
+        drop(gone.wait_with_output().unwrap());
+        assert!(is_in_use(&format!("{}{}-0", tempdir::NAMED, std::process::id())));
+        assert!(!is_in_use(&format!("{}{pid}-0", tempdir::NAMED)));
+    }
 
     #[test]
     fn an_orphan_is_seen() {
