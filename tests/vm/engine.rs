@@ -103,9 +103,7 @@ vm_test!(limits_of_the_engine_are_kept_and_changed, [plain, apparmor], [root, us
         machine.assert_files("limited", &[(file, text), ("memory.max", "134217728")]);
     }
     // A later start has them, too.
-    machine.ok(&["stop", "-t", "5", "limited"]);
-    machine.ok(&["start", "limited"]);
-    wait_until("it runs", || machine.inspect("limited")["State"]["Pid"] != 0);
+    machine.ok(&["restart", "-t", "5", "limited"]);
     machine.assert_files(
         "limited",
         &[("memory.max", "134217728"), ("pids.max", "70"), ("cpu.max", "100000 100000")],

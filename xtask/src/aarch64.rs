@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 use testkit::{TempDir, find_program};
 
 use crate::counts::Counts;
+use crate::test;
 use crate::vm::make_disk;
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
@@ -72,17 +73,19 @@ fn lack() -> Option<String> {
     lack_of_build().or(missing)
 }
 
-/// The flags with which cargo builds for it.
-pub(crate) fn for_target(command: &mut Command) -> &mut Command {
-    command
-        .args(["--target", TARGET])
+/// Tells a cargo to build for it.
+pub(crate) fn for_target(cargo: &mut Command) -> &mut Command {
+    cargo
+        .env("CARGO_BUILD_TARGET", TARGET)
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
         .env("CC_aarch64_unknown_linux_gnu", LINKER)
 }
 
 /// Builds the product, boots a machine with it, and counts what its checks say.
 fn boot() -> Result<Counts, String> {
-    let brig = build()?;
+    let brig =
+        test::build_by(for_target(&mut crate::cargo()), &["build", "--package", "cli", "--bin", "brig"]);
+    let brig = brig.ok_or("it does not compile")?;
     let scratch = TempDir::new();
     let root = scratch.join("root");
     shell(&format!(
@@ -119,22 +122,6 @@ fn boot() -> Result<Counts, String> {
     }
     machine.wait().map_err(|error| error.to_string())?;
     if has_ended { Ok(counts) } else { Err("the machine did not come to its end".to_owned()) }
-}
-
-fn build() -> Result<PathBuf, String> {
-    let mut cargo = crate::cargo();
-    cargo.args(["build", "--package", "cli", "--bin", "brig", "--message-format", "json-render-diagnostics"]);
-    let output =
-        for_target(&mut cargo).stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err("it does not compile".to_owned());
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let executable = |line: &str| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        Some(PathBuf::from(message["executable"].as_str()?))
-    };
-    messages.lines().filter_map(executable).next_back().ok_or_else(|| "cargo named no program".to_owned())
 }
 
 /// A root file system for the moment before the real one: busybox and the modules.

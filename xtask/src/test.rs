@@ -138,8 +138,13 @@ pub(crate) fn brig_with_seams() -> Option<PathBuf> {
 
 /// Builds one program with this cargo command, which names it after `--bin` or `--test`, and answers where it is.
 pub(crate) fn build(words: &[&str]) -> Option<PathBuf> {
+    build_by(&mut cargo(), words)
+}
+
+/// As [`build`], by a cargo that was told more.
+pub(crate) fn build_by(cargo: &mut Command, words: &[&str]) -> Option<PathBuf> {
     println!("== cargo {}", words.join(" "));
-    let output = cargo()
+    let output = cargo
         .args(words)
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
