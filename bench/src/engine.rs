@@ -12,6 +12,8 @@ use testkit::{TempDir, find_program};
 
 /// Containers of one crowd, as in the numbers that other engines were measured with.
 const THIRTY: usize = 30;
+/// How long after the last start memory is measured.
+const SETTLED: Duration = Duration::from_secs(2);
 /// Detached containers for the memory of an idle one.
 const CROWDS: [usize; 3] = [1, 30, 200];
 /// What a container does that does nothing.
@@ -247,6 +249,8 @@ fn memory(page: &mut String, engines: &[Engine]) -> io::Result<()> {
             for name in &names {
                 engine.start(name)?;
             }
+            // What is measured is idle: who watches them has come to rest by then.
+            std::thread::sleep(SETTLED);
             let mut kibibytes = 0;
             let mut resident = 0;
             for pid in pids()?.difference(&before) {
