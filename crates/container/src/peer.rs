@@ -127,35 +127,30 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Opens what the options name.
+    /// Opens what the options name; `network` is the container whose network is joined, which was opened already.
     ///
     /// # Errors
     /// As [`Peer::open`]; [`Error::Conflict`] for containers that have not one user namespace.
-    pub(crate) fn look(options: &Options, containers: &Containers<'_>) -> Result<Self> {
+    pub(crate) fn look(
+        options: &Options,
+        containers: &Containers<'_>,
+        network: Option<&Peer>,
+    ) -> Result<Self> {
         let mut peers = Self::default();
         let root = rustix::process::geteuid().is_root();
-        let conflict = |first: &str, name: &str, second: &str, reason| Error::Conflict {
-            first: format!("{first} container:{}", name.escape_debug()),
-            second: second.to_owned(),
-            reason,
-        };
         // Where a plain user's network is another's, its user namespace is, too.
-        let mut owner = match &options.network.mode {
-            network::Mode::Container(name) if !root => Some(Peer::open(containers, name)?.process)
-                .map(|process| open(&process, "ns/user"))
-                .transpose()?,
-            _ => None,
-        };
+        let mut owner = network.and_then(|peer| peer.user.clone());
         for (kind, flag, file, _) in KINDS {
             let Some(name) = asked(options, kind) else { continue };
-            if root && kind == NamespaceKind::Ipc && options.namespaces.pid.container().is_none() {
+            let conflict = |second: &str, reason| Error::Conflict {
+                first: format!("{flag} container:{}", name.escape_debug()),
+                second: second.to_owned(),
+                reason,
+            };
+            if root && kind == NamespaceKind::Ipc && !takes_ids(options) {
                 // Without its first process nobody keeps its ids: the next container may get them.
-                return Err(conflict(
-                    flag,
-                    name,
-                    "a process namespace of its own",
-                    "as root it takes `--pid` of that container, too",
-                ));
+                let reason = "as root it takes `--pid` of that container, too";
+                return Err(conflict("a process namespace of its own", reason));
             }
             let (peer, container) = Peer::open_with(containers, name)?;
             peers.namespaces.push((kind, open(&peer.process, file)?, name.to_owned()));
@@ -170,29 +165,21 @@ impl Peers {
             if let Some(owner) = &owner
                 && identity(owner)? != identity(&user)?
             {
-                let reason = "the containers to join have different user namespaces";
-                return Err(conflict(flag, name, "container:NAME", reason));
+                return Err(conflict(
+                    "container:NAME",
+                    "the containers to join have different user namespaces",
+                ));
             }
             if root && peers.maps.is_none() {
-                let linux = container.saved().spec.linux.as_ref();
-                let linux = linux.filter(|linux| !linux.uid_mappings.is_empty());
-                peers.maps = linux
-                    .map(|linux| {
-                        Ok::<_, Error>((
-                            Map::new(linux.uid_mappings.clone())?,
-                            Map::new(linux.gid_mappings.clone())?,
-                        ))
-                    })
-                    .transpose()?;
+                peers.maps = maps_of(&container)?;
             }
             owner = Some(user);
         }
-        if !peers.namespaces.is_empty() && (takes_ids(options) || !root) {
-            let own = open_own()?;
-            let user = owner
-                .map(|owner| Ok::<_, Error>((identity(&owner)? != identity(&own)?, owner)))
-                .transpose()?;
-            peers.user = user.filter(|(other, _)| *other).map(|(_, owner)| owner);
+        if let Some(owner) = owner
+            && !peers.namespaces.is_empty()
+            && identity(&owner)? != identity(&open_own()?)?
+        {
+            peers.user = Some(owner);
         }
         Ok(peers)
     }
@@ -268,6 +255,15 @@ impl Peers {
             }
         }
     }
+}
+
+/// The maps of a container's user namespace; none where it is the host's.
+fn maps_of(container: &runtime::Container<'_>) -> Result<Option<(Map, Map)>> {
+    let Some(linux) = &container.saved().spec.linux else { return Ok(None) };
+    if linux.uid_mappings.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((Map::new(linux.uid_mappings.clone())?, Map::new(linux.gid_mappings.clone())?)))
 }
 
 fn open_own() -> Result<OwnedFd> {

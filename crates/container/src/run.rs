@@ -19,7 +19,7 @@ use store::{Image, Ownership, Snapshot, Store};
 use crate::containers::{Containers, Reserved};
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
-use crate::kept::{KEPT, Kept};
+use crate::kept::{KEPT, Kept, SPEC};
 use crate::lsm::{Categories, Modules, selinux};
 use crate::network::{Network, NetworkFacts};
 use crate::options::Options;
@@ -234,7 +234,7 @@ fn make(
         }
         if !options.remove {
             // Who goes away has it in the run-time state only: each file on a disk costs its making and removal.
-            reserved.write_json("spec.json", &configured.spec)?;
+            reserved.write_json(SPEC, &configured.spec)?;
         }
         reserved.write_record(&record(site, (name, image), options, &configured, reserved)?)?;
         Ok(configured)
@@ -273,7 +273,7 @@ pub(crate) fn configure(
     }
     let mut host = Host::gather(options, ids, site.environment.clone(), own, modules, network)?;
     host.container = site.containers.path_of(id);
-    host.peers = Peers::look(options, site.containers)?;
+    host.peers = Peers::look(options, site.containers, host.network.peer.as_ref())?;
     volumes::look(site, options, &mut host)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
     spec::build(id, image, options, &host, Some(&files))

@@ -21,11 +21,10 @@ use crate::end::finish_watched;
 use crate::error::{Error, Result};
 use crate::health;
 use crate::host::IdSource;
-use crate::kept::Kept;
+use crate::kept::{Kept, SPEC};
 use crate::lsm::{Categories, Modules, selinux};
 use crate::record::Record;
 use crate::run::{self, Ready, Site};
-use crate::state::Status;
 use crate::stop;
 use crate::value::log;
 use crate::value::name::ContainerId;
@@ -34,8 +33,6 @@ use crate::wait;
 
 /// Longest answer of a monitor: a message of the longest kind, escaped.
 const MAX_ANSWER: u64 = 256 << 10;
-/// How long one that has ended may be watched until it is started again, in milliseconds.
-const TAKEN_DOWN_WITHIN: i64 = 30_000;
 /// Directory of log files in a container's directory.
 pub(crate) const LOG: &str = "log";
 
@@ -78,15 +75,9 @@ enum Answer {
 /// # Errors
 /// [`Error::Running`] where it runs; whatever is wrong with image, options or host. It stays as it was then.
 pub fn reopen(site: &Site<'_>, id: &ContainerId, ids: IdSource) -> Result<Ready> {
-    let end = wait::milliseconds().saturating_add(TAKEN_DOWN_WITHIN);
-    while site.containers.is_alive(id)? {
-        let state = site.containers.state(id)?;
-        // It is being taken down, or another command starts it: `watched` tells nothing else of one that does not run.
-        let is_between = state.watched && matches!(state.status, Status::Created | Status::Exited);
-        if !is_between || wait::milliseconds() > end {
-            return Err(Error::Running { id: id.short().to_owned() });
-        }
-        wait::unwatched(site.containers, id, wait::MOMENT)?;
+    wait::settled(site.containers, id)?;
+    if site.containers.is_alive(id)? {
+        return Err(Error::Running { id: id.short().to_owned() });
     }
     let reserved = site.containers.watch(id)?;
     stop::forget_stopping(reserved.directory.as_fd())?;
@@ -155,7 +146,7 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
     let asked = (&options, Modules::prepare(&options, categories.as_ref()));
     let made = run::configure(&site, &image, asked, ids, &snapshot, id, &files).and_then(|configured| {
         run::write_files(&site, &options, &configured, site.containers.make_etc(id)?.as_fd())?;
-        reserved.write_json("spec.json", &configured.spec)?;
+        reserved.write_json(SPEC, &configured.spec)?;
         record.protections.clone_from(&configured.protections);
         record.weakenings.clone_from(&configured.weakenings);
         record.foreground = false;

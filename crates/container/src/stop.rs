@@ -76,13 +76,11 @@ pub fn send(containers: &Containers<'_>, id: &ContainerId, signal: i32) -> Resul
 /// [`Error::Runtime`], [`Error::StillRunning`].
 pub fn stop(containers: &Containers<'_>, id: &ContainerId, how: Stop) -> Result<()> {
     loop {
-        let state = containers.state(id)?;
-        if state.status.is_running() || state.status == Status::Restarting {
-            tell_monitor(containers, id)?;
-        } else if !state.watched {
+        let state = wait::settled(containers, id)?;
+        if !state.status.is_running() && state.status != Status::Restarting {
             return Ok(());
         }
-        // One that ended and is watched is being taken down, or started: both are over in a moment.
+        tell_monitor(containers, id)?;
         if state.status.is_running() {
             ask_to_end(containers, id, how, &state)?;
         }

@@ -10,10 +10,13 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
+use crate::state::{State, Status};
 use crate::value::name::ContainerId;
 
 /// How long a container that is about to change is waited for until somebody looks again, in milliseconds.
 pub(crate) const MOMENT: i64 = 500;
+/// How long one that has ended may be watched, in milliseconds.
+const SETTLES_WITHIN: i64 = 30_000;
 
 /// A container that is waited for. Made before the container may end, so that the exit code of one that is removed at
 /// its end is not missed.
@@ -48,6 +51,20 @@ impl Waiting {
             }
         }
         Ok(containers.state(&self.id)?.exit_code)
+    }
+}
+
+/// A container's state once it is not being taken down: one that has ended is watched until that is done, and where
+/// another command starts it again. Who does not come to an end with it is not waited for longer.
+pub(crate) fn settled(containers: &Containers<'_>, id: &ContainerId) -> Result<State> {
+    let end = milliseconds().saturating_add(SETTLES_WITHIN);
+    loop {
+        let state = containers.state(id)?;
+        let has_ended = matches!(state.status, Status::Exited | Status::Dead);
+        if !has_ended || !state.watched || milliseconds() > end {
+            return Ok(state);
+        }
+        unwatched(containers, id, MOMENT)?;
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
 
 use crate::relpath::check_name;
+use crate::root::read_regular;
 use crate::{Error, Result};
 
 /// How many bytes one `read(2)` asks for at first.
@@ -24,18 +25,19 @@ pub fn open_directory(path: impl AsRef<Path>) -> Result<OwnedFd> {
         .map_err(|errno| Error::system("open directory", path, errno))
 }
 
-/// Reads the file `name` of a directory that nobody but the engine writes, `None` when it is missing.
+/// Reads the regular file `name` of a directory that nobody but the engine writes, `None` when it is missing.
 ///
-/// One call to open and two to read, where [`crate::root::read_bounded`] looks twice at what somebody else may have put
-/// there. A symlink is not followed, and a FIFO hangs nobody.
+/// It is opened once, where [`crate::root::read_bounded`] looks before it opens what somebody else may have put there. A
+/// symlink is not followed, and a FIFO hangs nobody.
 ///
 /// # Errors
-/// [`Error::BadPath`] for a bad name, [`Error::TooLong`] when it holds more than `limit` bytes, [`Error::System`].
+/// [`Error::BadPath`] for a bad name, [`Error::WrongType`] for anything but a regular file, [`Error::TooLong`] when it
+/// holds more than `limit` bytes, [`Error::System`].
 pub fn read_own(directory: impl AsFd, name: impl AsRef<OsStr>, limit: u64) -> Result<Option<Vec<u8>>> {
     let name = check_name(name.as_ref())?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match rustix::fs::openat(directory, name, flags, Mode::empty()) {
-        Ok(file) => read_named(file, Path::new(name), limit).map(Some),
+        Ok(file) => read_regular(&file, Path::new(name), limit).map(Some),
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(Error::system("open", name, errno)),
     }

@@ -107,11 +107,14 @@ pub fn read_bounded(root: impl AsFd, path: impl AsRef<Path>, limit: u64) -> Resu
         Ok(file) => file,
         Err(error) => return missing(error),
     };
-    let size = require_regular(&file, path)?;
-    if size > limit {
+    read_regular(&file, path, limit).map(Some)
+}
+
+pub(crate) fn read_regular(file: &OwnedFd, path: &Path, limit: u64) -> Result<Vec<u8>> {
+    if require_regular(file, path)? > limit {
         return Err(Error::TooLong { path: path.to_owned(), limit });
     }
-    read_named(&file, path, limit).map(Some)
+    read_named(file, path, limit)
 }
 
 const A_DIRECTORY: &str = "a directory";

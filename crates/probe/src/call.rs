@@ -322,7 +322,7 @@ fn processes(prepared: &Prepared) -> Vec<Door> {
 fn kernel() -> Vec<Door> {
     const LOAD: &str = "code in the kernel";
     const CLOCK: &str = "the machine's clock";
-    let doors = vec![
+    let mut doors = vec![
         // Command 0xffff is none: EINVAL.
         call("bpf", opening(libc::SYS_bpf, [0xffff, 0, 0, 0, 0, 0]), "verifier bugs (CVE-2021-3490)"),
         // The parameters are read first: EFAULT.
@@ -354,14 +354,19 @@ fn kernel() -> Vec<Door> {
         )
         .needed(),
     ];
-    #[cfg(target_arch = "x86_64")]
-    let doors = doors.into_iter().chain(ports()).collect();
+    doors.extend(of_this_architecture());
     doors
 }
 
 /// What this instruction set has and others have not.
+#[cfg(not(target_arch = "x86_64"))]
+fn of_this_architecture() -> Vec<Door> {
+    Vec::new()
+}
+
+/// What this instruction set has and others have not.
 #[cfg(target_arch = "x86_64")]
-fn ports() -> Vec<Door> {
+fn of_this_architecture() -> Vec<Door> {
     vec![
         // For the child alone, which does no port I/O.
         call("iopl", native(libc::SYS_iopl, [3, 0, 0, 0, 0, 0]), "the machine's ports"),

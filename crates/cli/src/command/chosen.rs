@@ -1,8 +1,9 @@
 //! Which containers a command is about: those it names, or all that it fits.
 
-use container::LifeStatus as Status;
+use container::value::name::ContainerId;
+use container::{LifeStatus as Status, Site};
 
-use crate::command::run::failure;
+use crate::command::{self, run::failure};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::site;
@@ -19,18 +20,22 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// The names that were given, or the ids of all whose status fits.
-    pub(super) fn names(
-        self,
+    /// Does the same to each that was named, or to all whose status `fits`, and prints what was typed for it, or its id.
+    pub(super) fn each(
+        &self,
         global: &Global,
         fits: impl Fn(Status) -> bool,
-    ) -> Result<Vec<String>, Failure> {
-        if !self.all {
-            return Ok(self.containers);
-        }
+        act: impl Fn(&Site<'_>, &ContainerId) -> container::Result<()>,
+    ) -> Result<u8, Failure> {
         site::with(global, |site, _| {
-            let all = site.containers.list().map_err(failure)?;
-            Ok(all.into_iter().filter(|one| fits(one.state.status)).map(|one| one.id.to_string()).collect())
+            let act =
+                |site: &Site<'_>, id: &ContainerId, name: &str| act(site, id).map(|()| Some(name.to_owned()));
+            if !self.all {
+                return command::each_at(global, site, &self.containers, act);
+            }
+            let all = site.containers.list().map_err(failure)?.into_iter();
+            let fitting = all.filter(|one| fits(one.state.status)).map(|one| one.id.to_string());
+            command::each_at(global, site, &fitting.collect::<Vec<_>>(), act)
         })
     }
 }

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use crate::command;
 use crate::command::chosen::{self, Chosen};
-use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
@@ -23,7 +23,5 @@ struct Kill {
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Kill = command::parse("brig kill", args)?;
     let signal = command::signal(&flags.signal)?;
-    each(global, &flags.chosen.names(global, chosen::lives)?, |site, id| {
-        container::kill(site.containers, id, signal)
-    })
+    flags.chosen.each(global, chosen::lives, |site, id| container::kill(site.containers, id, signal))
 }

@@ -323,41 +323,40 @@ fn usage(name: &str, text: &str) -> Failure {
         .code(ENGINE_ERROR)
 }
 
-/// Does the same to each container and prints what was typed for it; goes on after a failure, as docker does.
-pub(crate) fn each(
-    global: &Global,
-    names: &[String],
-    act: impl Fn(&Site<'_>, &ContainerId) -> container::Result<()>,
-) -> Result<u8, Failure> {
-    each_printing(global, names, |site, id, name| act(site, id).map(|()| Some(name.to_owned())))
-}
-
-/// As [`each`], and prints what `act` returns.
+/// Does the same to each container and prints what `act` returns; goes on after a failure, as docker does.
 pub(crate) fn each_printing(
     global: &Global,
     names: &[String],
     act: impl Fn(&Site<'_>, &ContainerId, &str) -> container::Result<Option<String>>,
 ) -> Result<u8, Failure> {
-    crate::site::with(global, |site, _| {
-        let mut code = 0;
-        for name in names {
-            let done = site.containers.find(name).and_then(|id| {
-                global.note.container(site.containers, &id);
-                let done = act(site, &id, name)?;
-                global.note.happened_by_command();
-                Ok(done)
-            });
-            match done {
-                Ok(Some(text)) => output::print(&format!("{text}\n"))?,
-                Ok(None) => {}
-                Err(error) => {
-                    global.log.failure(&run::failure(error));
-                    code = FAILED;
-                }
+    crate::site::with(global, |site, _| each_at(global, site, names, act))
+}
+
+/// As [`each_printing`], where the store is open already.
+fn each_at(
+    global: &Global,
+    site: &Site<'_>,
+    names: &[String],
+    act: impl Fn(&Site<'_>, &ContainerId, &str) -> container::Result<Option<String>>,
+) -> Result<u8, Failure> {
+    let mut code = 0;
+    for name in names {
+        let done = site.containers.find(name).and_then(|id| {
+            global.note.container(site.containers, &id);
+            let done = act(site, &id, name)?;
+            global.note.happened_by_command();
+            Ok(done)
+        });
+        match done {
+            Ok(Some(text)) => output::print(&format!("{text}\n"))?,
+            Ok(None) => {}
+            Err(error) => {
+                global.log.failure(&run::failure(error));
+                code = FAILED;
             }
         }
-        Ok(code)
-    })
+    }
+    Ok(code)
 }
 
 /// Parses a signal, as `--signal` has it.

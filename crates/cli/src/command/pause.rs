@@ -3,11 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-
 use container::LifeStatus as Status;
 
+use crate::command;
 use crate::command::chosen::Chosen;
-use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
@@ -21,7 +20,9 @@ struct Pause {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Pause = command::parse("brig pause", args)?;
-    each(global, &flags.chosen.names(global, |status| status == Status::Running)?, |site, id| {
-        container::pause(site.containers, id)
-    })
+    flags.chosen.each(
+        global,
+        |status| status == Status::Running,
+        |site, id| container::pause(site.containers, id),
+    )
 }

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use crate::command;
 use crate::command::stop::End;
-use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
@@ -22,7 +22,9 @@ struct Restart {
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let Restart { end } = command::parse("brig restart", args)?;
     let how = end.how()?;
-    each(global, &end.chosen.names(global, |_| true)?, |site, id| {
-        container::restart(site, id, how, &|text| global.log.warning(text))
-    })
+    end.chosen.each(
+        global,
+        |_| true,
+        |site, id| container::restart(site, id, how, &|text| global.log.warning(text)),
+    )
 }

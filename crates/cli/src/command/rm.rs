@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use crate::command;
 use crate::command::chosen::Chosen;
-use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
@@ -25,9 +25,12 @@ struct Rm {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Rm = command::parse("brig rm", args)?;
-    let names = flags.chosen.names(global, |_| true)?;
-    each(global, &names, |site, id| match flags.volumes {
-        true => site.containers.delete_with_volumes(id, flags.force),
-        false => site.containers.delete(id, flags.force),
-    })
+    flags.chosen.each(
+        global,
+        |_| true,
+        |site, id| match flags.volumes {
+            true => site.containers.delete_with_volumes(id, flags.force),
+            false => site.containers.delete(id, flags.force),
+        },
+    )
 }

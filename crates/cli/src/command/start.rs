@@ -8,7 +8,7 @@ use container::value::name::ContainerId;
 use container::{Attach, Connection, Error, Site};
 
 use crate::command::chosen::{self, Chosen};
-use crate::command::{self, attach, each, run::failure};
+use crate::command::{self, attach, run::failure};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::site;
@@ -42,11 +42,13 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     if !flags.attach && !flags.interactive {
         let warn = |text: &str| global.log.warning(text);
         let chosen = Chosen { all: flags.all, containers: flags.containers };
-        let names = chosen.names(global, |status| !chosen::lives(status))?;
-        return each(global, &names, |site, id| match container::start(site, id, None, &warn) {
-            // As docker: what was asked for is so.
-            Err(Error::Running { .. }) => Ok(()),
-            result => result,
+        let does_not_live = |status| !chosen::lives(status);
+        return chosen.each(global, does_not_live, |site, id| {
+            match container::start(site, id, None, &warn) {
+                // As docker: what was asked for is so.
+                Err(Error::Running { .. }) => Ok(()),
+                result => result,
+            }
         });
     }
     let [name] = flags.containers.as_slice() else {

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use crate::command;
 use crate::command::chosen::{self, Chosen};
-use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
@@ -46,7 +46,5 @@ impl End {
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let Stop { end } = command::parse("brig stop", args)?;
     let how = end.how()?;
-    each(global, &end.chosen.names(global, chosen::lives)?, |site, id| {
-        container::stop(site.containers, id, how)
-    })
+    end.chosen.each(global, chosen::lives, |site, id| container::stop(site.containers, id, how))
 }

@@ -3,11 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-
 use container::LifeStatus as Status;
 
+use crate::command;
 use crate::command::chosen::Chosen;
-use crate::command::{self, each};
 use crate::error::Failure;
 use crate::global::Global;
 
@@ -23,7 +22,9 @@ struct Unpause {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Unpause = command::parse("brig unpause", args)?;
-    each(global, &flags.chosen.names(global, |status| status == Status::Paused)?, |site, id| {
-        container::unpause(site.containers, id)
-    })
+    flags.chosen.each(
+        global,
+        |status| status == Status::Paused,
+        |site, id| container::unpause(site.containers, id),
+    )
 }

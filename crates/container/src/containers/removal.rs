@@ -14,6 +14,7 @@ use crate::overlays::DIRECTORY as OVERLAYS;
 use crate::stop;
 use crate::value::name::ContainerId;
 use crate::volumes;
+use crate::wait;
 use crate::weaken::{self, Defence};
 
 impl Containers<'_> {
@@ -88,11 +89,13 @@ impl Containers<'_> {
     /// # Errors
     /// [`Error::Running`], and as [`Self::sweep`].
     pub fn delete(&self, id: &ContainerId, force: bool) -> Result<()> {
-        if !force && self.is_alive(id)? {
-            return Err(Error::Running { id: id.short().to_owned() });
-        }
         if force {
             stop::end(self, id)?;
+        } else {
+            wait::settled(self, id)?;
+            if self.is_alive(id)? {
+                return Err(Error::Running { id: id.short().to_owned() });
+            }
         }
         // Nobody starts it from here on.
         let _watched = match self.watch(id) {
