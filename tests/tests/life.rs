@@ -416,6 +416,7 @@ story!(a_foreground_container_is_listed_and_stopped, [root, user], |brig| {
         brig,
         &[
             "run",
+            "--rm",
             "--name",
             "front",
             "busybox",
@@ -425,11 +426,11 @@ story!(a_foreground_container_is_listed_and_stopped, [root, user], |brig| {
         ],
     );
     assert_eq!(line(&mut output), "up\n");
+    assert!(brig.ok(&["ps", "-q", "-f", "name=front"]).trim().len() == 12);
+    // One that goes away has no monitor: its command has its streams.
     assert!(brig.run(&["attach", "front"]).fails_with(1).contains("foreground"));
     assert_eq!(brig.ok(&["stop", "front"]), "front\n");
     assert_eq!(run.wait().unwrap().code(), Some(8));
-    assert_eq!(brig.ok(&["wait", "front"]), "8\n");
-    brig.ok(&["rm", "front"]);
     nothing_is_left(brig);
 });
 
@@ -442,4 +443,65 @@ story!(pid_and_id_are_written, [root, user], |brig| {
     assert_eq!(text(&id), printed);
     assert_eq!(text(&pid), brig.life(&printed)["pid"].to_string());
     brig.ok(&["rm", "-f", "files"]);
+});
+
+// A monitor lives as long as its container: what it held of its caller's would be held as long. Seen to fail without
+// close_range(2).
+story!(a_monitor_holds_nothing_of_its_callers, [root, user], |brig| {
+    brig.import_busybox();
+    let lock = brig.directory().join("lock");
+    fs::write(&lock, "").unwrap();
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
+    let start = |words: &[&str]| {
+        let command = brig.command(words);
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "exec 9<\"$0\" 8>&1; flock -x 9; exec \"$@\""]).arg(&lock);
+        shell.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                shell.env(name, value);
+            }
+        }
+        // The pipe that 8 is of, too, is read to its end.
+        let said = testkit::run(&mut shell).success();
+        let file = fs::File::open(&lock).unwrap();
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+        said
+    };
+    let id = start(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]).trim().to_owned();
+    start(&["restart", "-t", "0", "web"]);
+    // Whoever adopts it, too.
+    kill_both(brig, &id);
+    assert!(start(&["ps"]).contains("web"));
+    assert_eq!(brig.monitors(&id).len(), 2);
+});
+
+story!(a_command_in_the_foreground_is_killed_and_its_container_goes_on, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let script = "echo before; while [ ! -e /go ]; do sleep 0.02; done; echo after; exit 5";
+    let mut command = brig.command(&["run", "--name", "web", "busybox", "sh", "-c", script]);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "before\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(brig.ok(&["ps", "--format", "{{.Names}} {{.State}}"]), "web running\n");
+    brig.ok(&["exec", "web", "touch", "/go"]);
+    assert_eq!(brig.ok(&["wait", "web"]), "5\n");
+    assert_eq!(brig.ok(&["logs", "web"]), "before\nafter\n");
+});
+
+story!(a_command_in_the_foreground_ends_when_its_reader_leaves, [root, user], |brig| {
+    brig.import_busybox();
+    let mut command = brig.command(&["run", "--name", "web", "busybox", "yes"]);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = [0; 2];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 13));
+    assert_eq!(brig.ok(&["ps", "--format", "{{.Names}}"]), "web\n");
+    brig.ok(&["rm", "-f", "web"]);
 });

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tests::{Brig, eventually, story};
 
@@ -55,6 +55,59 @@ story!(what_was_said_is_printed, [root, user, bare], |brig| {
     // Both, in the order of their times, with names before the lines.
     let both = brig.ok(&["logs", "--names", "json-file", "k8s-file"]);
     assert_eq!(both, "json-file one\njson-file three\x1b[31m\tendk8s-file one\nk8s-file three\x1b[31m\tend");
+});
+
+story!(what_was_said_in_the_foreground_is_kept, [root, user, bare], |brig| {
+    brig.import_busybox();
+    let script = "echo out; echo err >&2; exit 3";
+    for (flags, error) in [(&[][..], "err\n"), (&["-a", "stdout"], "")] {
+        let words = [&["run", "--name", "web"], flags, &["busybox", "sh", "-c", script]].concat();
+        let outcome = brig.run(&words);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (3, "out\n"), "{}", outcome.stderr);
+        assert!(outcome.stderr.ends_with(error), "{}", outcome.stderr);
+        let kept = brig.run(&["logs", "web"]);
+        assert_eq!((kept.stdout.as_str(), kept.stderr.as_str()), ("out\n", "err\n"));
+        let again = brig.run(&["start", "-a", "web"]);
+        assert_eq!((again.code, again.stdout.as_str()), (3, "out\n"), "{}", again.stderr);
+        assert_eq!(brig.run(&["logs", "web"]).stdout, "out\nout\n");
+        brig.ok(&["rm", "web"]);
+    }
+    let script = "cat; echo out; exit 3";
+    let run = ["run", "-i", "--name", "typed", "busybox", "sh", "-c", script];
+    let outcome = testkit::run_with_input(&mut brig.command(&run), b"in\n");
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (3, "in\nout\n"), "{}", outcome.stderr);
+    assert_eq!(brig.ok(&["logs", "typed"]), "in\nout\n");
+    // Nobody looks at where it goes.
+    let mut command = brig.command(&["run", "--name", "web", "busybox", "echo", "seen"]);
+    assert!(
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    );
+    assert_eq!(brig.ok(&["logs", "web"]), "seen\n");
+    brig.ok(&["create", "-i", "--name", "made", "busybox", "sh", "-c", script]);
+    let started = testkit::run_with_input(&mut brig.command(&["start", "-ai", "made"]), b"typed\n");
+    assert_eq!((started.code, started.stdout.as_str()), (3, "typed\nout\n"));
+    assert_eq!(brig.ok(&["logs", "made"]), "typed\nout\n");
+});
+
+// One that goes away has a log where that was asked for.
+story!(a_log_that_was_asked_for_is_there_while_it_runs, [root, user], |brig| {
+    brig.import_busybox();
+    let words = [
+        "run",
+        "--rm",
+        "--log-driver=json-file",
+        "--name",
+        "web",
+        "busybox",
+        "sh",
+        "-c",
+        "echo hi; while [ ! -e /go ]; do sleep 0.02; done",
+    ];
+    let mut child = brig.command(&words).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    eventually("it is logged", || brig.run(&["logs", "web"]).stdout == "hi\n");
+    brig.ok(&["exec", "web", "touch", "/go"]);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(brig.containers(), Vec::<String>::new());
 });
 
 story!(logs_says_what_it_cannot_print, [root], |brig| {

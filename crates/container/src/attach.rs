@@ -10,6 +10,7 @@ use runtime::DetachKeys;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::Signal;
 use rustix::termios::{OptionalActions, Termios};
 
 use crate::containers::Containers;
@@ -277,8 +278,13 @@ impl Client<'_> {
             };
             let data = &block[..length];
             match kind {
-                control::STDOUT => write(rustix::stdio::stdout(), data)?,
-                control::STDERR => write(rustix::stdio::stderr(), data)?,
+                control::STDOUT | control::STDERR => {
+                    let is_error = kind == control::STDERR;
+                    let stream = if is_error { rustix::stdio::stderr() } else { rustix::stdio::stdout() };
+                    if !write(stream, data)? {
+                        return Ok(Some(Attached::Signalled(Signal::PIPE.as_raw())));
+                    }
+                }
                 control::ENDED => return Ok(Some(Attached::Ended(data.first().copied().unwrap_or(0)))),
                 _ => {}
             }
@@ -301,11 +307,13 @@ impl Client<'_> {
     }
 }
 
-/// Writes output where it belongs. A terminal or reader that is gone is no reason to end: docker's client goes on as well.
-fn write(stream: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+/// Writes output where it belongs; false where its reader left, which ends the client as any program of a pipeline, and not
+/// the container. A terminal that is gone is no reason to end.
+fn write(stream: BorrowedFd<'_>, bytes: &[u8]) -> Result<bool> {
     match files::write_all(stream, bytes) {
-        Err(files::Error::System { errno: Errno::IO | Errno::PIPE | Errno::CONNRESET, .. }) => Ok(()),
-        result => Ok(result?),
+        Err(files::Error::System { errno: Errno::PIPE | Errno::CONNRESET, .. }) => Ok(false),
+        Err(files::Error::System { errno: Errno::IO, .. }) => Ok(true),
+        result => Ok(result.map(|()| true)?),
     }
 }
 

@@ -65,6 +65,8 @@ impl Settings {
     /// # Errors
     /// What the system says.
     pub fn hand_over(&self) -> Result<OwnedFd, Errno> {
+        // What the caller had open beside its streams, a lock or a pipe, is not held for as long as the container lives.
+        sys::exec::close_on_exec_from(3)?;
         let mut text = String::new();
         line(&mut text, "id", &self.id);
         line(&mut text, "root", escape(&self.root)?);

@@ -67,11 +67,16 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     })
 }
 
-/// Whether a container of the foreground gets a monitor: a terminal can be left, a restart needs somebody who does it,
-/// and only a client can leave streams and signals out.
+/// Whether a container of the foreground gets a monitor: one that stays has a log, a terminal can be left, a restart and
+/// a health check need somebody who does it, and only a client can leave streams and signals out.
+///
+/// One that goes away at its end is spared it, and its log, unless a log was asked for.
 fn is_watched(flags: &Flags, options: &Options) -> bool {
     let restarts = !matches!(options.restart.name.as_str(), "" | "no");
-    options.terminal || restarts || !flags.sig_proxy || !flags.attach.is_empty()
+    let is_logged = flags.log_driver.as_deref().is_some_and(|driver| driver != "none");
+    let is_checked = flags.health_cmd.is_some();
+    let is_attached = options.terminal || !flags.sig_proxy || !flags.attach.is_empty();
+    !options.remove || is_attached || restarts || is_logged || is_checked
 }
 
 /// Runs a container with a monitor and stays with it.
