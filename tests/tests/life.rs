@@ -434,6 +434,26 @@ story!(a_foreground_container_is_listed_and_stopped, [root, user], |brig| {
     nothing_is_left(brig);
 });
 
+story!(inspect_says_which_streams_were_attached, [root, user], |brig| {
+    brig.import_busybox();
+    let streams = "{{json .Config.AttachStdin}} {{json .Config.AttachStdout}} {{json .Config.AttachStderr}} {{json .Config.StdinOnce}}";
+    for (words, expected) in [
+        (&["create"][..], "false true true false\n"),
+        (&["create", "-i"], "true true true true\n"),
+        (&["create", "-i", "-a", "stdout"], "false true false false\n"),
+        (&["run", "-d", "-i"], "false false false false\n"),
+        (&["run"], "false true true false\n"),
+        (&["run", "-a", "stderr"], "false false true false\n"),
+    ] {
+        brig.ok(&[words, &["--name", "web", "busybox", "true"]].concat());
+        assert_eq!(brig.ok(&["inspect", "--format", streams, "web"]), expected, "{words:?}");
+        // As docker's, they are how it was made, and not how it was started last.
+        brig.ok(&["start", "web"]);
+        assert_eq!(brig.ok(&["inspect", "--format", streams, "web"]), expected, "{words:?}");
+        brig.ok(&["rm", "-f", "web"]);
+    }
+});
+
 story!(pid_and_id_are_written, [root, user], |brig| {
     brig.import_busybox();
     let (pid, id) = (brig.directory().join("pid"), brig.directory().join("id"));

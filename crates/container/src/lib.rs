@@ -89,7 +89,7 @@ pub use process::ProcessInfo;
 pub use profile::Profile;
 pub use protection::{Protection, Status, require_all};
 pub use record::{
-    Health, LogConfig, MountPoint, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT, Startup,
+    Health, LogConfig, MountPoint, ProcessConfig, Record, RestartPolicy, STOP_TIMEOUT, Startup, Streams,
 };
 pub use run::{Ended, Preview, Ready, Site, ownership, prepare, preview};
 pub use start::{reopen, restart, start, start_again};

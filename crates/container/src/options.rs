@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Word;
 use crate::network::NetworkOptions;
 use crate::profile::Profile;
-use crate::record::{LogConfig, RestartPolicy};
+use crate::record::{LogConfig, RestartPolicy, Streams};
 use crate::value::device::{BlockValue, DeviceRequest};
 use crate::value::environment::Entry;
 use crate::value::health::HealthOptions;
@@ -75,6 +75,8 @@ pub struct Options {
     pub require_all: bool,
     /// Whether a monitor watches it; otherwise the command that runs it does.
     pub detached: bool,
+    /// Which of its streams the command that makes it has.
+    pub attached: Streams,
     /// `--restart`.
     pub restart: RestartPolicy,
     /// `--log-driver` and `--log-opt`.

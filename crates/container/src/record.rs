@@ -74,15 +74,27 @@ pub struct Record {
     /// Its process as `inspect` shows it.
     #[serde(default)]
     pub process: ProcessConfig,
-    /// Whether it runs in the foreground of a command, which is its watcher.
+    /// Which of its streams the command had that made it.
     #[serde(default)]
-    pub foreground: bool,
+    pub attached: Streams,
     /// Its secrets, without what they hold.
     #[serde(default)]
     pub secrets: Vec<SecretRequest>,
     /// What is mounted, beside what every container has.
     #[serde(default)]
     pub mounts: Vec<MountPoint>,
+}
+
+/// Standard streams, as docker's `AttachStdin` and its like name them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Streams {
+    /// Whether input comes from there.
+    pub stdin: bool,
+    /// Whether output goes there.
+    pub stdout: bool,
+    /// Whether errors go there.
+    pub stderr: bool,
 }
 
 /// One mount that the person or the image asked for, as docker's `inspect` shows it.

@@ -399,7 +399,7 @@ fn record(
         health: value::health::merge(&options.health, config.healthcheck.as_ref(), &config.shell)?,
         network: configured.network.clone(),
         process: process_config(image, options, configured),
-        foreground: !options.detached,
+        attached: options.attached,
         mounts: volumes::points(site.store, options),
         secrets: options.secrets.clone(),
     })

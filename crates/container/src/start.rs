@@ -149,7 +149,6 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
         reserved.write_json(SPEC, &configured.spec)?;
         record.protections.clone_from(&configured.protections);
         record.weakenings.clone_from(&configured.weakenings);
-        record.foreground = false;
         reserved.write_record(&record)?;
         Ok(configured)
     });

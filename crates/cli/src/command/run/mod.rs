@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use container::spec::Configured;
 use container::value::ids::UserNamespace;
-use container::{Attach, Connection, Error, IdSource, Options, Preview, Ready, Site};
+use container::{Attach, Connection, Error, IdSource, Options, Preview, Ready, Site, Streams};
 
 use self::flags::Flags;
 pub(crate) use self::options::{failure, restart_policy};
@@ -90,10 +90,8 @@ fn attached(
     let keys = options.detach_keys.as_deref();
     let mut how = Attach::new(options.interactive, options.terminal, keys).map_err(failure)?;
     how.forward_signals = flags.sig_proxy;
-    if !flags.attach.is_empty() {
-        let has = |name: &str| flags.attach.iter().any(|stream| stream.eq_ignore_ascii_case(name));
-        (how.stdin, how.stdout, how.stderr) = (has("stdin") && how.stdin, has("stdout"), has("stderr"));
-    }
+    let Streams { stdin, stdout, stderr } = options.attached;
+    (how.stdin, how.stdout, how.stderr) = (stdin, stdout, stderr);
     let id = ready.id().clone();
     let (connection, theirs) = Connection::pair(&how).map_err(failure)?;
     ready.detach(site, Some(theirs), &|text| global.log.warning(text)).map_err(failure)?;

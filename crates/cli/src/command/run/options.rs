@@ -2,7 +2,7 @@
 
 use container::value::health::{HealthFlags, HealthOptions};
 use container::value::{device, environment, ids, keys, label, log, mount, name, rlimit, size, sysctl};
-use container::{Error, LabelOptions, NetworkOptions, Options, Profile, SeccompChoice, Sharing};
+use container::{Error, LabelOptions, NetworkOptions, Options, Profile, SeccompChoice, Sharing, Streams};
 use network::Mode;
 
 use super::flags::Flags;
@@ -32,6 +32,7 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         read_only: flags.read_only,
         require_all: flags.require_all,
         detached: flags.detach,
+        attached: streams(flags),
         restart: restart(flags)?,
         log: log::parse(flags.log_driver.as_deref(), &flags.log_opt).map_err(failure)?,
         health: health(flags)?,
@@ -56,6 +57,15 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         security(option, &mut options)?;
     }
     Ok(options)
+}
+
+/// All streams stay with a command of the foreground unless some are named.
+fn streams(flags: &Flags) -> Streams {
+    let has = |name: &str| {
+        let is_named = flags.attach.iter().any(|stream| stream.eq_ignore_ascii_case(name));
+        !flags.detach && (is_named || flags.attach.is_empty())
+    };
+    Streams { stdin: flags.interactive && has("stdin"), stdout: has("stdout"), stderr: has("stderr") }
 }
 
 fn health(flags: &Flags) -> Result<HealthOptions, Failure> {
