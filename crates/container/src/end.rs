@@ -50,6 +50,7 @@ pub(crate) fn finish_watched(
     };
     let mut life = Life::read(reserved.directory.as_fd()).unwrap_or_default();
     note(take_down(containers, &id, &mut life));
+    note(containers.remove_overlays(&id));
     life.stopped_by_user |= stop::is_stopping(reserved.directory.as_fd());
     let record = containers.record(&id)?;
     let wait = record.as_ref().and_then(|record| wait_for_restart(record, &life, code, pause));
