@@ -92,7 +92,7 @@ story!(an_overlay_throws_away_what_is_written, [root, user], |brig| {
     assert!(!left.join(&id).join("overlays").exists(), "what was written lives on");
     brig.ok(&["start", "stays"]);
     brig.ok(&["wait", "stays"]);
-    assert_eq!(brig.ok(&["logs", "stays"]), "file\nsub\n");
+    assert_eq!(brig.ok(&["logs", "stays"]), "file\nsub\nfile\nsub\n");
     brig.ok(&["rm", "stays"]);
     whole();
 });
