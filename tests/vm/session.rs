@@ -1,12 +1,13 @@
 //! The ends of sessions and of the machine's life: what a container in the background outlives, and what starts it again.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::container::wait_until;
 use crate::engine::IDLE;
-use crate::scope::cgroups;
-use crate::vm_test;
+use crate::scope::{cgroups, systemctl};
+use crate::{Machine, vm_test};
 
 /// A command of the user's in a session of its own, which ends with it. Root types it.
 fn as_user(script: &str) -> String {
@@ -55,6 +56,75 @@ fn session_of(user: &str) -> String {
     let own = listed.lines().find(|line| line.split_whitespace().any(|word| word == user));
     own.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
 }
+
+/// Ends everything of `brig`'s as a reboot does: all processes at once, the scopes, the run directory.
+fn reboot(machine: &Machine) {
+    // Asked first: who looks at a container whose monitor was killed adopts it, and starts it by its policy.
+    let run = machine.ok(&["info", "--format", "{{.RunRoot}}"]);
+    for path in cgroups() {
+        fs::write(format!("{path}/cgroup.freeze"), "1").expect("the container's own cgroup");
+    }
+    let listed = testkit::run(Command::new("pgrep").args([
+        "-U",
+        &rustix::process::getuid().as_raw().to_string(),
+        "-f",
+        "brig monitor",
+    ]));
+    for signal in ["-STOP", "-KILL"] {
+        drop(Command::new("kill").arg(signal).args(listed.stdout.split_whitespace()).output());
+    }
+    for path in cgroups() {
+        fs::write(format!("{path}/cgroup.kill"), "1").expect("the container's own cgroup");
+    }
+    let is_gone = |pid: &str| !Path::new("/proc").join(pid).join("exe").exists();
+    wait_until("no monitor", || listed.stdout.split_whitespace().all(is_gone));
+    wait_until("no cgroup", || cgroups().is_empty());
+    fs::remove_dir_all(run.trim()).expect("its run directory");
+}
+
+vm_test!(the_generated_unit_starts_what_should_run, [apparmor], [root, user], |machine| {
+    machine.import_busybox();
+    for (name, policy) in
+        [("always", "always"), ("unless", "unless-stopped"), ("stopped", "unless-stopped"), ("never", "no")]
+    {
+        machine.detached(name, &["--restart", policy, "-m", "64m"], IDLE);
+    }
+    machine.ok(&["stop", "-t", "5", "stopped"]);
+    let units = if machine.is_root() {
+        "/etc/systemd/system".into()
+    } else {
+        format!("{}/.config/systemd/user", std::env::var("HOME").expect("a login's"))
+    };
+    fs::create_dir_all(&units).expect("the units' directory");
+    machine.ok(&["generate", "boot", "-o", &format!("{units}/brig-boot.service")]);
+    systemctl(machine, &["daemon-reload"]);
+    systemctl(machine, &["enable", "brig-boot.service"]);
+    reboot(machine);
+    systemctl(machine, &["start", "brig-boot.service"]);
+    let status = |name: &str| machine.inspect(name)["State"]["Status"].clone();
+    for (name, expected) in
+        [("always", "running"), ("unless", "running"), ("stopped", "exited"), ("never", "exited")]
+    {
+        wait_until(name, || status(name) == expected);
+    }
+    // Beside the unit's own.
+    wait_until("both scopes", || cgroups().iter().filter(|path| path.ends_with(".scope")).count() == 2);
+    // Stopping the unit stops none of them, and their limits are in scopes of their own.
+    systemctl(machine, &["stop", "brig-boot.service"]);
+    for name in ["always", "unless"] {
+        assert_eq!(status(name), "running");
+        let limit = fs::read_to_string(machine.cgroup(name).join("memory.max")).expect("its limit");
+        assert_eq!(limit, "67108864\n");
+        machine.ok(&["exec", name, "true"]);
+    }
+    // The policy holds as before: who is killed comes again.
+    let pid = machine.inspect("always")["State"]["Pid"].to_string();
+    assert!(Command::new("kill").args(["-9", &pid]).status().expect("kill").success());
+    wait_until("it is started again", || {
+        let state = machine.inspect("always")["State"].clone();
+        state["Status"] == "running" && state["Pid"].as_i64() != pid.parse().ok()
+    });
+});
 
 vm_test!(the_journal_of_systemd_is_written_to, [apparmor], [root], |machine| {
     machine.import_busybox();
