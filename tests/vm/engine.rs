@@ -189,16 +189,29 @@ vm_test!(numbers_of_stats, [plain, apparmor], [root, user], |machine| {
     assert!(cgroups().is_empty(), "{:?}", cgroups());
 });
 
-// Beside systemd the scope, and the count in it, is gone with the last process: see Known limits.
-vm_test!(a_kill_for_memory_is_told, [plain], [root, user], |machine| {
+// Beside systemd the scope, and the count in it, is gone with the last process.
+vm_test!(a_kill_for_memory_is_told, [plain, apparmor], [root, user], |machine| {
     machine.import_busybox();
     let limit = ["-m", "32m", "--memory-swap", "32m"];
     machine.detached("eater", &limit, "exec dd if=/dev/zero of=/dev/null bs=64M count=1");
     assert_eq!(machine.ok(&["wait", "eater"]), "137\n");
     let state = machine.inspect("eater")["State"].clone();
     assert_eq!((&state["OOMKilled"], &state["ExitCode"]), (&true.into(), &137.into()), "{state}");
-    let actions = machine.ok(&["events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}"]);
-    assert!(actions.lines().any(|action| action == "die"), "{actions}");
+    let actions = || machine.ok(&["events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}"]);
+    wait_until("die and oom are told", || {
+        let actions = actions();
+        ["die", "oom"].iter().all(|wanted| actions.lines().any(|action| action == *wanted))
+    });
+    // Again and again: systemd removes the scope while its end is seen.
+    for _ in 0..8 {
+        machine.ok(&["start", "eater"]);
+        assert_eq!(machine.ok(&["wait", "eater"]), "137\n");
+        assert_eq!(machine.inspect("eater")["State"]["OOMKilled"], true);
+    }
+    // A process that is not the first: the container lives on, and it is told at its end.
+    let forks = "dd if=/dev/zero of=/dev/null bs=64M count=1; exit 3";
+    machine.detached("parent", &limit, forks);
+    assert_eq!(machine.ok(&["wait", "parent"]), "3\n");
     // One that was killed by hand was not.
     machine.detached("killed", &limit, IDLE);
     machine.ok(&["kill", "killed"]);

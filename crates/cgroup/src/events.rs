@@ -11,6 +11,9 @@ use crate::cgroup::{Cgroup, Member};
 use crate::layout::Version;
 use crate::{Controller, Error, Result};
 
+/// Where v2 counts what happens for want of memory.
+const EVENTS: &str = "memory.events";
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,6 +90,20 @@ impl Cgroup {
         events.map_err(|errno| Error::Operation { operation, path: member.shown(), errno })
     }
 
+    /// The files whose `oom_kill` counts the kernel's kills for want of memory: the cgroup's own, and that of the one around it,
+    /// which counts them too. For a scope only: systemd removes it with its last process, and then an open file of it
+    /// says `ENODEV`; other cgroups stay until they are removed, and [`Self::stats`] says it.
+    #[must_use]
+    pub fn kill_counts(&self) -> Option<(OwnedFd, Option<OwnedFd>)> {
+        let member = self.v2_member().filter(|_| self.is_scope())?;
+        let own = member.directory.file(EVENTS, OFlags::RDONLY).ok()?;
+        let around = member.path.rsplit_once('/').and_then(|(parent, _)| {
+            let parent = member.root.open(parent.trim_start_matches('/')).ok()?;
+            parent.file(EVENTS, OFlags::RDONLY).ok()
+        });
+        Some((own, around))
+    }
+
     /// Arms a trigger: the descriptor answers a poll for `POLLPRI` each time that tasks stalled for
     /// `stall` microseconds within `window` microseconds (500,000 to 10,000,000; whole multiples of
     /// 2,000,000 without `CAP_SYS_RESOURCE`). Closing it disarms.
@@ -127,7 +144,7 @@ fn v2(member: &Member) -> Result<Events, Errno> {
         Err(Errno::NOENT) => Ok(None),
         other => other.map(Some),
     };
-    let kind = Kind::V2 { memory: open("memory.events")?, core: open("cgroup.events")? };
+    let kind = Kind::V2 { memory: open(EVENTS)?, core: open("cgroup.events")? };
     if let Kind::V2 { memory, core } = &kind {
         use std::os::fd::AsRawFd;
         for fd in [memory, core].into_iter().flatten() {

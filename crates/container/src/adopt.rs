@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags};
 use crate::containers::{Containers, Reserved};
 use crate::end::finish_watched;
 use crate::error::{Error, Result};
-use crate::start::{become_loop, leave_the_session, log_settings, monitor_failed};
+use crate::start::{become_loop, kill_counts, leave_the_session, log_settings, monitor_failed};
 use crate::state::UNKNOWN;
 use crate::value::name::ContainerId;
 
@@ -86,6 +86,7 @@ impl Containers<'_> {
             None => self.make_streams(&reserved.id)?,
         };
         let record = self.record(&reserved.id)?.unwrap_or_default();
+        let (memory, memory_around) = kill_counts(self, &reserved.id);
         let settings = Settings {
             id: reserved.id.to_string(),
             root: self.root().to_owned(),
@@ -105,6 +106,8 @@ impl Containers<'_> {
             stderr: open(&streams, "stderr", OFlags::RDWR)?,
             stdin: open(&streams, "stdin", OFlags::WRONLY)?,
             master: None,
+            memory,
+            memory_around,
             client: None,
             streams,
         };

@@ -143,6 +143,8 @@ fn rest(containers: &Containers<'_>, reserved: Reserved, life: Life, wait: Durat
             stderr: None,
             stdin: None,
             master: None,
+            memory: None,
+            memory_around: None,
             client: None,
         };
         settings.hand_over().map(|file| (file, settings)).map_err(monitor_failed)

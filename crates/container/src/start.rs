@@ -15,7 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 use store::Lease;
 
-use crate::containers::Reserved;
+use crate::containers::{Containers, Reserved};
 use crate::create::give_back;
 use crate::end::finish_watched;
 use crate::error::{Error, Result};
@@ -267,6 +267,7 @@ impl Ready {
         if let Some(master) = &process.terminal {
             do_not_wait(master)?;
         }
+        let (memory, memory_around) = kill_counts(site.containers, &reserved.id);
         Ok(Settings {
             id: reserved.id.to_string(),
             root: site.store.path().to_owned(),
@@ -287,9 +288,22 @@ impl Ready {
             stderr: streams.stderr,
             stdin: streams.stdin,
             master: process.terminal,
+            memory,
+            memory_around,
             client,
         })
     }
+}
+
+/// What counts the kernel's kills for want of memory in a container that runs, and around it; see [`cgroup::Cgroup::kill_counts`].
+pub(crate) fn kill_counts(
+    containers: &Containers<'_>,
+    id: &ContainerId,
+) -> (Option<OwnedFd>, Option<OwnedFd>) {
+    let container = runtime::Container::load(containers.states(), id.as_str()).ok();
+    let cgroup = container.and_then(|container| container.saved().open_cgroup().ok().flatten());
+    let (own, around) = cgroup.and_then(|cgroup| cgroup.kill_counts()).unzip();
+    (own, around.flatten())
 }
 
 /// What is left of a start that failed: the container as created, or nothing.

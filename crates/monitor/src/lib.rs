@@ -14,6 +14,7 @@ pub mod control;
 pub mod health;
 mod life;
 pub mod log;
+mod memory;
 mod pair;
 pub mod restart;
 mod run;

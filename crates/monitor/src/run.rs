@@ -14,6 +14,7 @@ use crate::client::{self, Client};
 use crate::control;
 use crate::health::Checks;
 use crate::log::{Log, Stream};
+use crate::memory::Kills;
 use crate::pair::{Holder, Side, Worker, split};
 use crate::{Life, Settings, Status, now};
 
@@ -85,6 +86,8 @@ struct Loop {
     hung_up: bool,
     /// The checks of its health.
     checks: Option<Checks>,
+    /// Kills for want of memory.
+    kills: Kills,
     /// Nothing has happened for a while, and what an idle process does not need was given back.
     idle: bool,
     /// When the container is killed, on the monotonic clock in milliseconds.
@@ -103,7 +106,9 @@ pub(crate) fn watch(settings: Settings, holder: Option<Holder>) -> Result<Watche
     };
     let deadline = limit.map(|limit| milliseconds().saturating_add(limit));
     let checks = settings.health.map(|schedule| Checks::new(schedule, milliseconds()));
+    let kills = Kills::new(&settings);
     let mut state = Loop {
+        kills,
         settings,
         holder,
         log,
@@ -160,9 +165,9 @@ impl Loop {
         let settled = (!self.idle).then_some(SETTLED);
         let wait = [paused.then_some(PAUSE), deadline, check, settled];
         let wait = wait.into_iter().flatten().min();
-        let (count, [ended, writable, connecting]) = {
+        let (count, [ended, writable, connecting, memory]) = {
             let settings = &self.settings;
-            let mut waited = Vec::with_capacity(6 + self.clients.len());
+            let mut waited = Vec::with_capacity(8 + self.clients.len());
             waited.push(match &settings.process {
                 Some(process) => PollFd::new(process, PollFlags::IN),
                 None => PollFd::new(&settings.lock, PollFlags::empty()),
@@ -172,6 +177,10 @@ impl Loop {
             // In a slot of its own in every turn: without input one that is never ready.
             waited.push(match input {
                 Some(to) => PollFd::from_borrowed_fd(to, PollFlags::OUT),
+                None => PollFd::new(&settings.lock, PollFlags::empty()),
+            });
+            waited.push(match self.kills.file(settings) {
+                Some(file) => PollFd::new(file, PollFlags::PRI),
                 None => PollFd::new(&settings.lock, PollFlags::empty()),
             });
             if let Some(holder) = &self.holder {
@@ -200,8 +209,12 @@ impl Loop {
                 Err(Errno::INTR) => return Ok(None),
                 result => result?,
             };
-            (count, [0, 2, 1].map(|at| !waited[at].revents().is_empty()))
+            (count, [0, 2, 1, 3].map(|at| !waited[at].revents().is_empty()))
         };
+        if memory || ended {
+            // Before all else: systemd is about to remove the cgroup.
+            self.kills.look(&self.settings);
+        }
         self.idle = count == 0 && !paused;
         if paused && let Some(log) = &mut self.log {
             log.retry();
@@ -454,6 +467,7 @@ impl Loop {
     }
 
     fn finish(&mut self, code: u8) {
+        self.settings.life.oom_killed |= self.kills.were(&self.settings, code);
         let life = &mut self.settings.life;
         *life =
             Life { status: Status::Exited, pid: 0, finished: now(), exit_code: code, ..std::mem::take(life) };

@@ -54,6 +54,10 @@ pub struct Settings {
     pub stdin: Option<OwnedFd>,
     /// Master of its terminal, if it has one.
     pub master: Option<OwnedFd>,
+    /// `memory.events` of its cgroup, where that goes with its last process: a scope of systemd's.
+    pub memory: Option<OwnedFd>,
+    /// The same file of the cgroup around it.
+    pub memory_around: Option<OwnedFd>,
     /// A client that is connected from the start. What it said first is heard before any output is read.
     pub client: Option<OwnedFd>,
 }
@@ -90,6 +94,8 @@ impl Settings {
             ("stderr", self.stderr.as_ref()),
             ("stdin", self.stdin.as_ref()),
             ("master", self.master.as_ref()),
+            ("memory", self.memory.as_ref()),
+            ("memory-around", self.memory_around.as_ref()),
             ("client", self.client.as_ref()),
         ];
         for (key, descriptor) in all {
@@ -145,6 +151,8 @@ impl Settings {
             stderr: descriptor("stderr")?,
             stdin: descriptor("stdin")?,
             master: descriptor("master")?,
+            memory: descriptor("memory")?,
+            memory_around: descriptor("memory-around")?,
             client: descriptor("client")?,
         })
     }
