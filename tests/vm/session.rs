@@ -126,6 +126,31 @@ vm_test!(the_generated_unit_starts_what_should_run, [apparmor], [root, user], |m
     });
 });
 
+// `NotifyAccess=main`, as it is by default: who says that it is up is the process that systemd started.
+vm_test!(a_unit_of_type_notify_is_up_when_its_container_runs, [apparmor], [root, user], |machine| {
+    machine.import_busybox();
+    let whose = if machine.is_root() { "--system" } else { "--user" };
+    let brig = testkit::brig().display().to_string();
+    let words =
+        ["--collect", "--unit=noted", "--service-type=notify", brig.as_str(), "run", "-d", "--network=none"];
+    let container = ["--name=noted", "--sdnotify=conmon", "busybox", "sh", "-c", IDLE];
+    // It returns once the unit is up.
+    testkit::run_detached(Command::new("systemd-run").arg(whose).args(words).args(container)).success();
+    assert_eq!(machine.inspect("noted")["State"]["Status"], "running");
+    let shown = systemctl(machine, &["show", "--property=ActiveState,SubState,MainPID", "noted.service"]);
+    assert!(shown.contains("ActiveState=active") && shown.contains("SubState=running"), "{shown}");
+    let main = shown.lines().find_map(|line| line.strip_prefix("MainPID=")).expect("a main process");
+    let words = fs::read(format!("/proc/{main}/cmdline")).expect("it lives");
+    assert!(words.starts_with(b"brig\0monitor\0"), "{shown}");
+    machine.ok(&["stop", "-t", "5", "noted"]);
+    wait_until("the unit has ended", || {
+        !systemctl(machine, &["list-units", "--all", "--plain", "--no-legend", "noted.service"])
+            .contains(" active ")
+    });
+    machine.ok(&["rm", "noted"]);
+    wait_until("no cgroup", || cgroups().is_empty());
+});
+
 vm_test!(the_journal_of_systemd_is_written_to, [apparmor], [root], |machine| {
     machine.import_busybox();
     machine.detached("told", &["--log-driver", "journald"], "echo to the journal; echo aloud >&2");

@@ -77,7 +77,7 @@ impl Words {
 pub(crate) fn end(words: &[OsString]) -> ExitCode {
     let Some(Words { global, id, lock, pause, code }) = Words::parse(words) else { return ExitCode::FAILURE };
     // Nobody reads what this process says; what could not be removed is swept by the next command.
-    done(&site::with(&global, |site, _| {
+    let ended = site::with(&global, |site, _| {
         let event = Event::of(site.containers, &id).with("exitCode", &code);
         // Written before: where it is started again this process becomes the loop.
         event.clone().write(&global, &["die"]);
@@ -91,7 +91,9 @@ pub(crate) fn end(words: &[OsString]) -> ExitCode {
             event.write(&global, after);
         }
         Ok(())
-    }))
+    });
+    // A service manager whose main process this is takes the container's exit code for the service's.
+    if ended.is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE }
 }
 
 /// `brig monitor-start`: starts the container again.

@@ -108,6 +108,8 @@ impl Containers<'_> {
             master: None,
             memory,
             memory_around,
+            notify: None,
+            notify_to: String::new(),
             client: None,
             streams,
         };

@@ -145,6 +145,8 @@ fn rest(containers: &Containers<'_>, reserved: Reserved, life: Life, wait: Durat
             master: None,
             memory: None,
             memory_around: None,
+            notify: None,
+            notify_to: String::new(),
             client: None,
         };
         settings.hand_over().map(|file| (file, settings)).map_err(monitor_failed)

@@ -37,6 +37,7 @@ pub mod lsm;
 mod monitors;
 mod names;
 mod network;
+mod notify;
 mod options;
 mod overlays;
 mod peer;
@@ -80,6 +81,7 @@ pub use host::{DeviceNode, Host, IdSource, Source, VolumeSource, resolve};
 pub use inspect::inspect;
 pub use kernel_files::{MASKED, READ_ONLY};
 pub use network::{Connected, Network, NetworkConfig, NetworkFacts, NetworkOptions};
+pub use notify::Notify;
 pub use options::{
     LabelOptions, LimitOptions, NameOptions, NamespaceOptions, Options, ProcessOptions, SeccompChoice,
     SecurityOptions, Sharing,

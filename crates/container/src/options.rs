@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Word;
 use crate::network::NetworkOptions;
+use crate::notify::Notify;
 use crate::profile::Profile;
 use crate::record::{LogConfig, RestartPolicy, Streams};
 use crate::value::device::{BlockValue, DeviceRequest};
@@ -91,6 +92,8 @@ pub struct Options {
     pub detach_keys: Option<String>,
     /// `--pidfile`, absolute.
     pub pid_file: Option<PathBuf>,
+    /// `--sdnotify`.
+    pub notify: Notify,
 }
 
 /// Who and what runs.

@@ -29,7 +29,7 @@ use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
 use crate::value::name::ContainerId;
 use crate::value::user::Accounts;
-use crate::{lookup, names, overlays, peer, secrets, value, volumes};
+use crate::{lookup, names, notify, overlays, peer, secrets, value, volumes};
 
 /// Most bytes of the image's account files and of the host's `resolv.conf` that are read.
 const MAX_FILE: u64 = 1 << 20;
@@ -318,6 +318,7 @@ pub(crate) fn engine_files(site: &Site<'_>, id: &ContainerId) -> EngineFiles {
         hosts: directory.join("hosts"),
         host_name: directory.join("hostname"),
         resolver: directory.join("resolv.conf"),
+        notify: directory.join(notify::NAME),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::health;
 use crate::host::IdSource;
 use crate::kept::{Kept, SPEC};
 use crate::lsm::{Categories, Modules, selinux};
+use crate::notify::{self, Notify};
 use crate::record::Record;
 use crate::run::{self, Ready, Site};
 use crate::stop;
@@ -180,15 +181,18 @@ impl Ready {
             move |source| Error::System { action, path, source }
         };
         let (answer, teller) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe for"))?;
+        let notify = self.options.notify;
         match sys::clone::fork().map_err(failed("make a monitor for"))? {
             0 => {
                 drop(answer);
                 self.be_monitor(site, client, &teller, warn)
             }
-            _ => {
+            monitor => {
                 drop((teller, client));
                 // The monitor has the lock: it is shared over fork.
-                heard(&answer)
+                heard(&answer)?;
+                notify::started(site, notify, monitor, warn);
+                Ok(())
             }
         }
     }
@@ -232,17 +236,22 @@ impl Ready {
             .map_err(|source| Error::NoReceiver { driver: record.log.driver.clone(), source });
         // What checks said of the last start is not true of this one.
         let cleared = receiver.and_then(|()| health::reset(reserved.directory.as_fd()));
-        let made =
-            cleared.and_then(|()| Streams::make(site, &reserved, &options)).and_then(|(streams, theirs)| {
+        let made = cleared
+            .and_then(|()| {
+                let speaks = options.notify == Notify::Container;
+                speaks.then(|| notify::listen(site.containers, &reserved.id)).transpose()
+            })
+            .and_then(|notify| Ok((notify, Streams::make(site, &reserved, &options)?)))
+            .and_then(|(notify, (streams, theirs))| {
                 let mut report = runtime::Report::default();
                 let process =
                     run::with_request(site, &reserved, snapshot, &options, configured, warn, |request| {
                         runtime::start(request, theirs, &mut report)
                     })?;
                 report.warnings.iter().for_each(|warning| warn(warning));
-                Ok((streams, process))
+                Ok((streams, process, notify))
             });
-        let (streams, process) = match made {
+        let (streams, process, notify) = match made {
             Ok(made) => made,
             Err(error) => {
                 let left = give_back(site, claim, categories)
@@ -290,6 +299,8 @@ impl Ready {
             master: process.terminal,
             memory,
             memory_around,
+            notify,
+            notify_to: notify::target(site).unwrap_or_default().to_owned(),
             client,
         })
     }

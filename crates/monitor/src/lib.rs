@@ -15,6 +15,7 @@ pub mod health;
 mod life;
 pub mod log;
 mod memory;
+pub mod notify;
 mod pair;
 pub mod restart;
 mod run;

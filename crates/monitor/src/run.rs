@@ -16,7 +16,7 @@ use crate::health::Checks;
 use crate::log::{Log, Stream};
 use crate::memory::Kills;
 use crate::pair::{Holder, Side, Worker, split};
-use crate::{Life, Settings, Status, now};
+use crate::{Life, Settings, Status, notify, now};
 
 /// Directory of log files in a container's directory.
 const LOG: &str = "log";
@@ -88,6 +88,8 @@ struct Loop {
     checks: Option<Checks>,
     /// Kills for want of memory.
     kills: Kills,
+    /// The service manager was told that it is up.
+    is_told: bool,
     /// Nothing has happened for a while, and what an idle process does not need was given back.
     idle: bool,
     /// When the container is killed, on the monotonic clock in milliseconds.
@@ -109,6 +111,7 @@ pub(crate) fn watch(settings: Settings, holder: Option<Holder>) -> Result<Watche
     let kills = Kills::new(&settings);
     let mut state = Loop {
         kills,
+        is_told: false,
         settings,
         holder,
         log,
@@ -165,7 +168,7 @@ impl Loop {
         let settled = (!self.idle).then_some(SETTLED);
         let wait = [paused.then_some(PAUSE), deadline, check, settled];
         let wait = wait.into_iter().flatten().min();
-        let (count, [ended, writable, connecting, memory]) = {
+        let (count, [ended, writable, connecting, memory, notified]) = {
             let settings = &self.settings;
             let mut waited = Vec::with_capacity(8 + self.clients.len());
             waited.push(match &settings.process {
@@ -181,6 +184,10 @@ impl Loop {
             });
             waited.push(match self.kills.file(settings) {
                 Some(file) => PollFd::new(file, PollFlags::PRI),
+                None => PollFd::new(&settings.lock, PollFlags::empty()),
+            });
+            waited.push(match &settings.notify {
+                Some(socket) => PollFd::new(socket, PollFlags::IN),
                 None => PollFd::new(&settings.lock, PollFlags::empty()),
             });
             if let Some(holder) = &self.holder {
@@ -209,7 +216,7 @@ impl Loop {
                 Err(Errno::INTR) => return Ok(None),
                 result => result?,
             };
-            (count, [0, 2, 1, 3].map(|at| !waited[at].revents().is_empty()))
+            (count, [0, 2, 1, 3, 4].map(|at| !waited[at].revents().is_empty()))
         };
         if memory || ended {
             // Before all else: systemd is about to remove the cgroup.
@@ -223,6 +230,9 @@ impl Loop {
         if self.idle {
             // It goes on without, too.
             sys::memory::release().ok();
+        }
+        if notified {
+            notify::forward(&self.settings, &mut self.is_told);
         }
         if connecting {
             self.accept();

@@ -58,6 +58,10 @@ pub struct Settings {
     pub memory: Option<OwnedFd>,
     /// The same file of the cgroup around it.
     pub memory_around: Option<OwnedFd>,
+    /// The socket that the container says by that it is up.
+    pub notify: Option<OwnedFd>,
+    /// The service manager who is told then: an address of [`crate::notify`].
+    pub notify_to: String,
     /// A client that is connected from the start. What it said first is heard before any output is read.
     pub client: Option<OwnedFd>,
 }
@@ -81,6 +85,9 @@ impl Settings {
         if let Some(seconds) = self.timeout {
             line(&mut text, "timeout", seconds);
         }
+        if crate::notify::is_address(&self.notify_to) {
+            line(&mut text, "notify-to", &self.notify_to);
+        }
         if let Some(health) = self.health {
             line(&mut text, "health", health.to_text());
         }
@@ -96,6 +103,7 @@ impl Settings {
             ("master", self.master.as_ref()),
             ("memory", self.memory.as_ref()),
             ("memory-around", self.memory_around.as_ref()),
+            ("notify", self.notify.as_ref()),
             ("client", self.client.as_ref()),
         ];
         for (key, descriptor) in all {
@@ -153,6 +161,8 @@ impl Settings {
             master: descriptor("master")?,
             memory: descriptor("memory")?,
             memory_around: descriptor("memory-around")?,
+            notify: descriptor("notify")?,
+            notify_to: find("notify-to").unwrap_or_default().to_owned(),
             client: descriptor("client")?,
         })
     }

@@ -59,6 +59,8 @@ pub struct EngineFiles {
     pub host_name: PathBuf,
     /// `/etc/resolv.conf`.
     pub resolver: PathBuf,
+    /// The directory with the socket of `--sdnotify container`.
+    pub notify: PathBuf,
 }
 
 /// A specification and everything a person should know about it.
@@ -170,6 +172,7 @@ pub fn build(
     let mut mounts = mounts::kernel(options, user_namespace, tty_gid, host, &mut weakenings);
     mounts.extend(mounts::engine_files(files, &options.names));
     mounts.extend(mounts::scratch(options));
+    mounts.extend(mounts::notify(files, options));
     mounts.extend(mounts::requested(options, host, user_namespace && !host.is_rootless(), &mut weakenings)?);
     let (masked_paths, readonly_paths) =
         security::kernel_files(options, user_namespace, host, &mut weakenings);

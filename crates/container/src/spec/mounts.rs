@@ -5,6 +5,7 @@ use oci::runtime::Mount;
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::host::{Host, VolumeSource};
+use crate::notify::{self, Notify};
 use crate::options::{NameOptions, Options, Sharing};
 use crate::overlays;
 use crate::profile::Profile;
@@ -125,6 +126,13 @@ pub(crate) fn engine_files(files: Option<&EngineFiles>, names: &NameOptions) -> 
         mount(target, "bind", &source.to_string_lossy(), &["bind", "nosuid", "nodev", "noexec"])
     })
     .collect()
+}
+
+/// The directory with the socket that a container says by that it is up.
+pub(crate) fn notify(files: Option<&EngineFiles>, options: &Options) -> Option<Mount> {
+    let source = &files.filter(|_| options.notify == Notify::Container)?.notify;
+    let flags = &["bind", "ro", "nosuid", "nodev", "noexec"];
+    Some(mount(notify::DIRECTORY, "bind", &source.to_string_lossy(), flags))
 }
 
 /// What a read-only root needs to be of use: the strict profile gives these by itself.

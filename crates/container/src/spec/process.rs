@@ -5,6 +5,7 @@ use oci::runtime::User;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::notify::{self, Notify};
 use crate::options::{Options, Sharing};
 use crate::value::environment::{Entry, Environment, MAX_ENTRIES};
 use crate::value::user::Resolved;
@@ -110,6 +111,14 @@ pub(crate) fn environment(
         }
     }
     environment.set_default("HOME", &user.home);
+    match options.notify {
+        Notify::Container => {
+            environment.set(notify::VARIABLE, &format!("{}/{}", notify::DIRECTORY, monitor::notify::NAME));
+        }
+        // The caller's own, which `--env-host` would hand on, is a place of the host's.
+        _ if options.process.environment_host => environment.remove(notify::VARIABLE),
+        _ => {}
+    }
     Ok(environment.into_strings())
 }
 

@@ -84,6 +84,7 @@ fn try_build(config: &Config, options: &Options, host: &Host) -> Result<Configur
         hosts: "/srv/brig/c/hosts".into(),
         host_name: "/srv/brig/c/hostname".into(),
         resolver: "/srv/brig/c/resolv.conf".into(),
+        notify: "/srv/brig/c/notify".into(),
     };
     let id = ContainerId::from_bytes([0xab; 32]);
     build(&id, Image { config, accounts: &accounts }, options, host, Some(&files))

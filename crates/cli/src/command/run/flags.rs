@@ -90,6 +90,9 @@ pub(super) struct Flags {
     /// Write the pid of the container's first process to a file
     #[arg(long, value_name = "FILE", help_heading = "Container")]
     pub(super) pidfile: Option<String>,
+    /// Who tells the service manager that the container is up: conmon (brig does), container, or ignore
+    #[arg(long, value_name = "WHO", help_heading = "Container")]
+    pub(super) sdnotify: Option<String>,
     /// Keep standard input open
     #[arg(short = 'i', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Container")]
     pub(super) interactive: bool,

@@ -2,10 +2,6 @@
 
 /// The flag as clap names it in its error, and what to do today.
 const LATER: &[(&str, &str)] = &[
-    (
-        "--sdnotify",
-        "systemd is told nothing today: let `brig wait --condition running` or `healthy` say when it is up",
-    ),
     ("--health-log-destination", "results are in `brig inspect`, the last five of 4096 bytes"),
     ("--health-max-log-count", "the last five results are kept"),
     ("--health-max-log-size", "4096 bytes of a result are kept"),

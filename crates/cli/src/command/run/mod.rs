@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use container::spec::Configured;
 use container::value::ids::UserNamespace;
-use container::{Attach, Connection, Error, IdSource, Options, Preview, Ready, Site, Streams};
+use container::{Attach, Connection, Error, IdSource, Notify, Options, Preview, Ready, Site, Streams};
 
 use self::flags::Flags;
 pub(crate) use self::options::{failure, restart_policy};
@@ -68,7 +68,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
 }
 
 /// Whether a container of the foreground gets a monitor: one that stays has a log, a terminal can be left, a restart and
-/// a health check need somebody who does it, and only a client can leave streams and signals out.
+/// a health check need somebody who does it, a service manager somebody to watch, and only a client can leave streams and
+/// signals out.
 ///
 /// One that goes away at its end is spared it, and its log, unless a log was asked for.
 fn is_watched(flags: &Flags, options: &Options) -> bool {
@@ -76,7 +77,7 @@ fn is_watched(flags: &Flags, options: &Options) -> bool {
     let is_logged = flags.log_driver.as_deref().is_some_and(|driver| driver != "none");
     let is_checked = flags.health_cmd.is_some();
     let is_attached = options.terminal || !flags.sig_proxy || !flags.attach.is_empty();
-    !options.remove || is_attached || restarts || is_logged || is_checked
+    options.notify != Notify::Ignore || !options.remove || is_attached || restarts || is_logged || is_checked
 }
 
 /// Runs a container with a monitor and stays with it.

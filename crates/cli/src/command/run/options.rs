@@ -1,5 +1,6 @@
 //! From the flags as text to [`container::Options`].
 
+use container::Notify;
 use container::value::health::{HealthFlags, HealthOptions};
 use container::value::{device, environment, ids, keys, label, log, mount, name, rlimit, size, sysctl};
 use container::{Error, LabelOptions, NetworkOptions, Options, Profile, SeccompChoice, Sharing, Streams};
@@ -44,6 +45,13 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
             .map(|text| keys::parse(text).map(|_| text.to_owned()))
             .transpose()
             .map_err(failure)?,
+        notify: flags
+            .sdnotify
+            .as_deref()
+            .map(Notify::parse)
+            .transpose()
+            .map_err(failure)?
+            .unwrap_or_default(),
         pid_file: flags.pidfile.as_deref().map(input::absolute).transpose()?,
         ..Options::default()
     };
