@@ -1,6 +1,6 @@
 //! The architectures whose calls we know.
 
-use crate::table;
+use crate::table::{self, Calls};
 
 /// Set in every x32 call number (`__X32_SYSCALL_BIT`).
 pub(crate) const X32_BIT: u32 = 0x4000_0000;
@@ -123,24 +123,22 @@ impl Arch {
         matches!(self, Self::X86_64 | Self::Aarch64 | Self::Riscv64)
     }
 
-    /// All calls as (name, number), sorted by name.
+    /// All calls, sorted by name.
     #[must_use]
-    pub fn calls(self) -> &'static [(&'static str, u32)] {
+    pub fn calls(self) -> Calls {
         table::calls(self)
     }
 
     /// The number of a call, x32's bit included.
     #[must_use]
     pub fn number(self, name: &str) -> Option<u32> {
-        let calls = self.calls();
-        let index = calls.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-        calls.get(index).map(|(_, number)| *number)
+        self.calls().number(name)
     }
 
     /// The first name of a number, for messages.
     #[must_use]
     pub fn name(self, number: u32) -> Option<&'static str> {
-        self.calls().iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+        self.calls().iter().find(|(_, known)| *known == number).map(|(name, _)| name)
     }
 
     /// Where the ordinary, growing part of the table ends, if there is more behind it.
@@ -169,9 +167,9 @@ mod tests {
     #[test]
     fn tables_are_sorted_and_plausible() {
         for arch in Arch::ALL {
-            assert!(arch.calls().is_sorted_by(|a, b| a.0 < b.0), "{arch:?}");
-            assert!(arch.calls().len() > 300, "{arch:?}");
-            for (name, number) in arch.calls() {
+            assert!(arch.calls().iter().is_sorted_by(|a, b| a.0 < b.0), "{arch:?}");
+            assert!(arch.calls().count() > 300, "{arch:?}");
+            for (name, number) in arch.calls().iter() {
                 assert_eq!(number & X32_BIT != 0, arch == Arch::X32, "{arch:?} {name}");
             }
         }

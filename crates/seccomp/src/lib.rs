@@ -45,3 +45,4 @@ pub use action::Action;
 pub use arch::Arch;
 pub use compile::{Compiled, Program, compile, load};
 pub use error::{Error, Warning};
+pub use table::Calls;
