@@ -56,6 +56,25 @@ story!(a_memory_hog_is_the_one_that_is_killed, [root], |brig| {
     });
 });
 
+// The machines of `cargo xtask vm` show it on cgroup v2, beside systemd as well.
+story!(a_kill_for_memory_is_told, [root], |brig| {
+    testkit::needs!(cgroup_v1("memory"));
+    brig.import_busybox();
+    let flags = ["--network=none", "--memory", "32m", "--memory-swap", "32m"];
+    let id = brig.detached(&flags, "exec dd if=/dev/zero of=/dev/null bs=64M count=1");
+    assert_eq!(brig.ok(&["wait", &id]), "137\n");
+    assert_eq!(brig.ok(&["inspect", "--format", "{{.State.OOMKilled}}", &id]), "true\n");
+    tests::eventually("its end and why are told", || {
+        let told = brig.ok(&["events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}"]);
+        ["die", "oom"].iter().all(|wanted| told.lines().any(|action| action == *wanted))
+    });
+    // Who is killed by hand was not.
+    let id = brig.detached(&flags, IDLE);
+    brig.ok(&["kill", &id]);
+    assert_eq!(brig.ok(&["wait", &id]), "137\n");
+    assert_eq!(brig.ok(&["inspect", "--format", "{{.State.OOMKilled}}", &id]), "false\n");
+});
+
 story!(descriptors_end_where_their_limit_is, [root, user, bare], |brig| {
     let script = "n=3; while eval \"exec $n</dev/null\" 2>/dev/null; do n=$((n+1)); done";
     let script = format!("(ulimit -n; {script}); echo >/tmp/done; while :; do sleep 1000; done");
