@@ -87,6 +87,7 @@ mod r34;
 mod r36;
 mod r37;
 mod r38;
+mod r39;
 mod t01;
 mod t02;
 mod t03;

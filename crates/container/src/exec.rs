@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use oci::runtime::{Capabilities, IdMapping, Process, Status};
 use runtime::{DetachKeys, ExecRequest, Report};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::capability::{self, Word};
 use crate::containers::Containers;
@@ -258,7 +259,11 @@ impl<'a> Running<'a> {
         if !self.container.saved().is_alive() {
             return Err(Error::NotRunning { id: self.id.short().to_owned() });
         }
-        rustix::fs::openat(process.as_fd(), "root", flags, Mode::empty()).map_err(failed)
+        rustix::fs::openat(process.as_fd(), "root", flags, Mode::empty()).map_err(|errno| match errno {
+            // It is about to end, and has given its root back.
+            Errno::NOENT => Error::NotRunning { id: self.id.short().to_owned() },
+            errno => failed(errno),
+        })
     }
 
     /// Writes down that more was opened than the container has (invariant 4).

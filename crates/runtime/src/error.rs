@@ -99,6 +99,14 @@ pub enum Error {
         /// Its status.
         status: &'static str,
     },
+    /// Its namespaces are those of no thread that could be asked for them.
+    #[error(
+        "cannot exec in container `{id}`: the first thread of its first process has ended, and with it the way to its namespaces"
+    )]
+    NoLeader {
+        /// Which container.
+        id: String,
+    },
     /// A hook in the runtime's namespaces failed.
     #[error("{kind} hook `{path}`: {reason}")]
     Hook {

@@ -37,6 +37,8 @@ pub(crate) enum Defence {
     Mounted = 16384,
     /// A mount goes onto the directory that was resolved and looked at (CVE-2021-30465).
     Destination = 32768,
+    /// Nobody joins a container with fewer namespaces than it has.
+    Namespaces = 65536,
     /// No defence: overlays get their layers as descriptors. Without it they are mounted as before Linux 6.13.
     LayerDescriptors = 512,
 }
@@ -86,6 +88,7 @@ pub(crate) fn prepare() {
             "sysctl" => Defence::Sysctl,
             "mounted" => Defence::Mounted,
             "destination" => Defence::Destination,
+            "namespaces" => Defence::Namespaces,
             "layer-descriptors" => Defence::LayerDescriptors,
             // That of the crate `cli`, which knows it.
             "read-only" => return bits,
