@@ -390,11 +390,20 @@ impl<'a> Containers<'a> {
         disconnected
     }
 
-    /// Writes a container's record anew.
+    /// Changes a container's record, as it is now and not as it was read before.
     ///
     /// # Errors
     /// [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
-    pub fn write_record(&self, id: &ContainerId, record: &Record) -> Result<()> {
+    pub fn change_record(&self, id: &ContainerId, change: impl FnOnce(&mut Record)) -> Result<()> {
+        let missing = || Error::NoContainer { name: id.short().to_owned() };
+        let _held = self.hold_record(id)?.ok_or_else(missing)?;
+        let mut record = self.record(id)?.ok_or_else(missing)?;
+        change(&mut record);
+        self.write_record(id, &record)
+    }
+
+    /// Writes a container's record anew; the caller holds it.
+    pub(crate) fn write_record(&self, id: &ContainerId, record: &Record) -> Result<()> {
         write_json(self.directory_of(id)?.as_fd(), RECORD, record)
     }
 
@@ -403,8 +412,9 @@ impl<'a> Containers<'a> {
     /// # Errors
     /// [`Error::NameInUse`], [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
     pub fn rename(&self, id: &ContainerId, name: &Name) -> Result<()> {
-        let mut record =
-            self.record(id)?.ok_or_else(|| Error::NoContainer { name: id.short().to_owned() })?;
+        let missing = || Error::NoContainer { name: id.short().to_owned() };
+        let _held = self.hold_record(id)?.ok_or_else(missing)?;
+        let mut record = self.record(id)?.ok_or_else(missing)?;
         self.take_name(name, id)?;
         let old = record.name.replace(name.to_string());
         if let Err(error) = self.write_record(id, &record) {
@@ -416,6 +426,17 @@ impl<'a> Containers<'a> {
             Some(old) => self.drop_name(&old, id),
             None => Ok(()),
         }
+    }
+
+    /// Keeps a container's record and name as they are: of two that change them each would write the other's change away, and
+    /// who gives another name and who removes the container would leave a name behind. None where there is no container.
+    pub(crate) fn hold_record(&self, id: &ContainerId) -> Result<Option<Lock>> {
+        let directory = match open(self.containers.as_fd(), id.as_str()) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(system("open", id.as_str())(errno)),
+        };
+        Ok(Some(lock::exclusive(directory)?))
     }
 
     /// Removes the lock file of a container.
@@ -562,6 +583,35 @@ mod tests {
         containers.remove(first).unwrap();
         assert_eq!(containers.ids().unwrap(), []);
         containers.reserve(Some(&name)).unwrap();
+    }
+
+    // Seen to fail without the lock of `rename`: the new name belonged to no container, for ever.
+    #[test]
+    fn who_renames_what_is_removed_leaves_no_name() {
+        let base = testkit::TempDir::new();
+        let store = store(base.path());
+        let containers = Containers::open(&store, &base.path().join("run")).unwrap();
+        let reserved = containers.reserve(Some(&Name::new("web").unwrap())).unwrap();
+        reserved.write_record(&record(&reserved, false)).unwrap();
+        let id = kill(reserved);
+        let new = Name::new("next").unwrap();
+        let held = containers.hold_record(&id).unwrap().unwrap();
+        let renamed = std::thread::scope(|scope| {
+            let renaming = scope.spawn(|| containers.rename(&id, &new));
+            // It cannot come further than to wait; without the lock it ends.
+            for _ in 0..20 {
+                if renaming.is_finished() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            containers.drop_name("web", &id).unwrap();
+            containers.remove_files(&id).unwrap();
+            drop(held);
+            renaming.join().unwrap()
+        });
+        assert!(matches!(renamed, Err(Error::NoContainer { .. })), "{renamed:?}");
+        assert_eq!(containers.holder("next").unwrap(), None);
     }
 
     #[test]

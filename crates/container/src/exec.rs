@@ -268,23 +268,17 @@ impl<'a> Running<'a> {
 
     /// Writes down that more was opened than the container has (invariant 4).
     fn record_privileged(&self, command: &[String]) -> Result<()> {
-        let Some(mut record) = self.containers.record(&self.id)? else {
-            return Err(Error::NoContainer { name: self.id.short().to_owned() });
-        };
         let program = command.first().map_or("", String::as_str);
         let mut opened = Weakenings::default();
         let opens = format!("every capability in the container to `{}`", program.escape_debug());
         opened.open(WeakeningKind::Capability, "exec --privileged", opens);
-        let before = record.weakenings.len();
-        for weakening in opened.into_vec() {
-            if !record.weakenings.contains(&weakening) && before < MOST_RECORDED {
-                record.weakenings.push(weakening);
+        self.containers.change_record(&self.id, |record| {
+            for weakening in opened.into_vec() {
+                if !record.weakenings.contains(&weakening) && record.weakenings.len() < MOST_RECORDED {
+                    record.weakenings.push(weakening);
+                }
             }
-        }
-        if record.weakenings.len() > before {
-            self.containers.write_record(&self.id, &record)?;
-        }
-        Ok(())
+        })
     }
 }
 

@@ -124,7 +124,6 @@ struct Parts {
 fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<Parts> {
     let id = &reserved.id;
     let kept = Kept::read(reserved.directory.as_fd(), id)?;
-    let mut record = record(site, id)?;
     site.containers.forget_process(id)?;
     site.containers.clear_runtime(id)?;
     // What a volatile overlay left there forbids a second mount.
@@ -148,9 +147,10 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
     let made = run::configure(&site, &image, asked, ids, &snapshot, id, &files).and_then(|configured| {
         run::write_files(&site, &options, &configured, site.containers.make_etc(id)?.as_fd())?;
         reserved.write_json(SPEC, &configured.spec)?;
-        record.protections.clone_from(&configured.protections);
-        record.weakenings.clone_from(&configured.weakenings);
-        reserved.write_record(&record)?;
+        site.containers.change_record(id, |record| {
+            record.protections.clone_from(&configured.protections);
+            record.weakenings.clone_from(&configured.weakenings);
+        })?;
         Ok(configured)
     });
     match made {

@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 
 use files::atomic::{self, Durability};
 use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
-use rustix::fs::FlockOperation;
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
@@ -42,15 +41,11 @@ pub fn restart_of_removed() -> Error {
 /// # Errors
 /// [`Error::Conflict`], [`Error::Value`]; [`Error::Runtime`] for a limit that cannot be applied.
 pub fn update(containers: &Containers<'_>, id: &ContainerId, update: &Update) -> Result<Vec<String>> {
-    let directory = containers.directory_of(id)?;
+    let missing = || Error::NoContainer { name: id.short().to_owned() };
     // Of two at once the second sees what the first made.
-    rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(|source| Error::System {
-        action: "lock",
-        path: id.as_str().into(),
-        source,
-    })?;
-    let mut record =
-        containers.record(id)?.ok_or_else(|| Error::NoContainer { name: id.short().to_owned() })?;
+    let _held = containers.hold_record(id)?.ok_or_else(missing)?;
+    let directory = containers.directory_of(id)?;
+    let mut record = containers.record(id)?.ok_or_else(missing)?;
     if let Some(policy) = &update.restart {
         if record.remove && !matches!(policy.name.as_str(), "" | "no") {
             return Err(restart_of_removed());

@@ -140,7 +140,11 @@ impl<'a> Container<'a> {
                 self.send(signal)?;
                 // A frozen process takes no signal before it is thawed.
                 if status == Status::Paused && signal == Signal::KILL {
-                    self.thaw()?;
+                    match self.thaw() {
+                        // It was thawed, and ended with its cgroup, since it was looked at.
+                        Err(_) if !self.saved.is_alive() => {}
+                        thawed => thawed?,
+                    }
                 }
                 Ok(())
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::stage::{ARCHIVE, Stage, last_line};
 use super::{Random, Tally};
@@ -57,10 +57,13 @@ const EXPECTED: &[&str] = &[
     "removed",
     "more than one",
     "several names",
+    // Another one is at its commit.
+    "is paused",
 ];
 
 /// Runs them until the time is over.
-pub(crate) fn run(brig: &Path, until: Instant) -> Tally {
+pub(crate) fn run(brig: &Path, time: Duration) -> Tally {
+    let until = Instant::now() + time;
     let mut tally = Tally::default();
     let Some(stage) = Stage::new(brig) else {
         tally.findings.push("the stage could not be made".to_owned());
@@ -81,7 +84,7 @@ pub(crate) fn run(brig: &Path, until: Instant) -> Tally {
                         .collect();
                     let words: Vec<&str> = words.iter().map(String::as_str).collect();
                     let wrong = match stage.run(&words) {
-                        None => Some("did not end within a minute".to_owned()),
+                        None => Some(format!("{}: did not end within a minute", words.join(" "))),
                         Some(output) if output.status.success() => None,
                         Some(output) => Some(last_line(&output.stderr))
                             .filter(|line| !EXPECTED.iter().any(|part| line.contains(part))),

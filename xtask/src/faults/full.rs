@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Tally;
 use super::stage::{SCENES, Stage};
@@ -14,7 +14,8 @@ const DISK: u64 = 24 * 1024 * 1024;
 const ROOM: [u64; 12] = [0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 1024];
 
 /// Runs each scene with each amount of room.
-pub(crate) fn run(brig: &Path, until: Instant) -> Tally {
+pub(crate) fn run(brig: &Path, time: Duration) -> Tally {
+    let until = Instant::now() + time;
     let mut tally = Tally::default();
     let Some(stage) = small(brig) else {
         tally.findings.push("the small disk could not be made".to_owned());

@@ -18,6 +18,8 @@ const STEPS: &[&str] = &[
     "clone,clone3,execve",
     "flock,ftruncate,fchmod,fchown,fchownat",
 ];
+/// Random moments, where the time suffices.
+const MOMENTS: usize = 500;
 /// More steps of one kind than a command has.
 const MOST: usize = 400;
 
@@ -111,14 +113,15 @@ fn settle(stage: &Stage, tally: &mut Tally, what: &str) {
 }
 
 /// Kills a scene's command after a random time.
-pub(crate) fn moments(brig: &Path, until: Instant, most: usize) -> Tally {
+pub(crate) fn moments(brig: &Path, time: Duration) -> Tally {
+    let until = Instant::now() + time;
     let mut tally = Tally::default();
     let Some(stage) = Stage::new(brig) else {
         tally.findings.push("the stage could not be made".to_owned());
         return tally;
     };
     let mut random = Random(2);
-    while tally.made < most && Instant::now() < until && tally.findings.len() <= 20 {
+    while tally.made < MOMENTS && Instant::now() < until && tally.findings.len() <= 20 {
         let scene = &SCENES[random.below(SCENES.len())];
         if !stage.prepare(scene) {
             tally.findings.push(format!("{}: could not be prepared", scene.name));

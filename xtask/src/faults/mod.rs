@@ -6,8 +6,9 @@ mod full;
 mod kill;
 mod stage;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use testkit::find_program;
 
@@ -30,19 +31,57 @@ impl Tally {
     }
 }
 
-/// Runs the harness for so many minutes (`--minutes`, else one), and writes its counts with `--record`.
+/// A part of the harness.
+struct Part {
+    /// As `--only` names it.
+    word: &'static str,
+    fault: &'static str,
+    at: &'static str,
+    /// Its part of the time.
+    share: u64,
+    run: fn(&Path, Duration) -> Tally,
+}
+
+const PARTS: [Part; 4] = [
+    Part {
+        word: "steps",
+        fault: "SIGKILL",
+        at: "each write, rename, sync, link, mount, clone",
+        share: 4,
+        run: kill::steps,
+    },
+    Part { word: "moments", fault: "SIGKILL", at: "random moments", share: 2, run: kill::moments },
+    Part { word: "full", fault: "full disk", at: "with less and less room", share: 2, run: full::run },
+    Part {
+        word: "crowd",
+        fault: "50 processes",
+        at: "random commands on one store",
+        share: 2,
+        run: crowd::run,
+    },
+];
+
+/// Runs the harness for so many minutes (`--minutes`, else one), or one part of it (`--only`), and writes its counts
+/// with `--record`.
 pub(crate) fn run(words: &[&str]) -> ExitCode {
-    let (mut seconds, mut is_recorded, mut is_inside) = (60, false, false);
+    let (mut seconds, mut is_recorded, mut is_inside, mut only) = (60, false, false, None);
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let mut number = || rest.next().and_then(|value| value.parse::<u64>().ok());
         match *word {
             "--minutes" => seconds = number().unwrap_or(1) * 60,
             "--seconds" => seconds = number().unwrap_or(60),
+            "--only" => only = rest.next().copied(),
             "--record" => is_recorded = true,
             "--inside" => is_inside = true,
             _ => return crate::report(&[format!("faults: `{word}` is not known")]),
         }
+    }
+    if let Some(only) = only.filter(|only| PARTS.iter().all(|part| part.word != *only)) {
+        return crate::report(&[format!(
+            "faults: `--only {only}` is none of {}",
+            PARTS.map(|part| part.word).join(", ")
+        )]);
     }
     for program in ["strace", "unshare", "mount", "busybox"] {
         if find_program(program).is_none() {
@@ -57,25 +96,15 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
         again.arg("faults").args(words).arg("--inside");
         return if crate::succeeds(&mut again) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let share = |part: u64| Instant::now() + Duration::from_secs(seconds * part / 10);
     let mut table =
         String::from("| fault | at | made | mended by `--repair` | findings |\n|---|---|---:|---:|---:|\n");
     let mut findings = Vec::new();
-    let mut parts: Vec<(&str, &str, Tally)> = Vec::new();
-    println!("== faults: SIGKILL at each step");
-    parts.push((
-        "SIGKILL",
-        "each write, rename, sync, link, mount, clone",
-        kill::steps(&brig, Duration::from_secs(seconds * 4 / 10)),
-    ));
-    println!("== faults: SIGKILL at random moments");
-    parts.push(("SIGKILL", "random moments", kill::moments(&brig, share(2), 500)));
-    println!("== faults: full disk");
-    parts.push(("full disk", "with less and less room", full::run(&brig, share(2))));
-    println!("== faults: fifty processes");
-    parts.push(("50 processes", "random commands on one store", crowd::run(&brig, share(2))));
-    for (name, what, tally) in parts {
-        table.push_str(&tally.row(name, what));
+    let chosen: Vec<&Part> = PARTS.iter().filter(|part| only.is_none_or(|only| only == part.word)).collect();
+    let all: u64 = chosen.iter().map(|part| part.share).sum();
+    for part in chosen {
+        println!("== faults: {}, {}", part.fault, part.at);
+        let tally = (part.run)(&brig, Duration::from_secs(seconds * part.share / all.max(1)));
+        table.push_str(&tally.row(part.fault, part.at));
         findings.extend(tally.findings);
     }
     print!("{table}");

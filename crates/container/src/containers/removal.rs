@@ -25,16 +25,20 @@ impl Containers<'_> {
     /// # Errors
     /// [`Error::System`], [`Error::Files`], [`Error::Ids`].
     pub fn remove(&self, reserved: Reserved) -> Result<()> {
-        let named = match &reserved.name {
-            Some(name) => self.drop_name(name.as_str(), &reserved.id),
+        let id = reserved.id.clone();
+        let held = self.hold_record(&id)?;
+        // Whatever became of its record, it goes.
+        let renamed = self.record(&id).ok().flatten().and_then(|record| record.name);
+        let named = match renamed.or_else(|| reserved.name.as_ref().map(ToString::to_string)) {
+            Some(name) => self.drop_name(&name, &id),
             None => Ok(()),
         };
-        let id = reserved.id.clone();
         let volumes = volumes::anonymous(self, &id);
         drop(reserved.directory);
         files::pause::at("container.removing");
         let removed = self.remove_files(&id).and_then(|()| volumes::remove(self, self.store, &volumes));
         // The lock goes last: until then nobody takes the rest for left over.
+        drop(held);
         let unlocked = self.forget(&id);
         named.and(removed).and(unlocked)
     }
@@ -73,7 +77,7 @@ impl Containers<'_> {
             result => result.ok(),
         };
         let volumes = volumes::anonymous(self, id);
-        self.discard(id, record.and_then(|record| record.name))?;
+        self.discard(id)?;
         volumes::remove(self, self.store, &volumes)?;
         Ok(true)
     }
@@ -103,8 +107,7 @@ impl Containers<'_> {
             Err(Error::NoContainer { .. }) => return self.forget(id),
             result => result?,
         };
-        let name = self.record(id)?.and_then(|record| record.name);
-        self.discard(id, name)
+        self.discard(id)
     }
 
     /// As [`Self::delete`], with the volumes that nobody named and no other container has.
@@ -117,8 +120,9 @@ impl Containers<'_> {
         volumes::remove(self, self.store, &volumes)
     }
 
-    pub(super) fn discard(&self, id: &ContainerId, name: Option<String>) -> Result<()> {
-        match name {
+    pub(super) fn discard(&self, id: &ContainerId) -> Result<()> {
+        let _held = self.hold_record(id)?;
+        match self.record(id)?.and_then(|record| record.name) {
             Some(name) => self.drop_name(&name, id)?,
             None => self.drop_names_of(id)?,
         }
