@@ -188,7 +188,8 @@ impl Ready {
                 self.be_monitor(site, client, &teller, warn)
             }
             monitor => {
-                drop((teller, client));
+                // Who ends it gives its ids back, and waits for us if we have them.
+                drop((teller, client, self.claim));
                 // The monitor has the lock: it is shared over fork.
                 heard(&answer)?;
                 notify::started(site, notify, monitor, warn);

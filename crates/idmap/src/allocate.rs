@@ -196,7 +196,7 @@ pub fn claim(
 pub fn release(directory: BorrowedFd<'_>, span: Span, owner: &str) -> Result<(), Error> {
     for index in 0..span.count.div_ceil(SLOT) {
         let name = slot_name(span.start.saturating_add(index * SLOT));
-        let Some(file) = lock(directory, &name, OFlags::empty())? else { continue };
+        let Some(file) = lock(directory, &name, OFlags::empty(), Some(owner))? else { continue };
         if content(&file, &name)? == owner {
             remove(directory, &name)?;
         }
@@ -233,7 +233,7 @@ fn claim_slot(
     owner: &str,
     is_alive: impl Fn(&str) -> bool,
 ) -> Result<Option<OwnedFd>, Error> {
-    let Some(file) = lock(directory, name, OFlags::CREATE)? else { return Ok(None) };
+    let Some(file) = lock(directory, name, OFlags::CREATE, None)? else { return Ok(None) };
     let before = content(&file, name)?;
     if before == owner {
         return Ok(Some(file));
@@ -249,7 +249,14 @@ fn claim_slot(
 
 /// Opens and locks a claim's file; `None` where another process holds it, or where it does not exist and
 /// was not to be made.
-fn lock(directory: BorrowedFd<'_>, name: &str, create: OFlags) -> Result<Option<OwnedFd>, Error> {
+///
+/// One that holds it for `owner` is waited for: whoever started the container has the lock until it heard of the start.
+fn lock(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    create: OFlags,
+    owner: Option<&str>,
+) -> Result<Option<OwnedFd>, Error> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | create;
     loop {
         let file = match rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR) {
@@ -257,8 +264,15 @@ fn lock(directory: BorrowedFd<'_>, name: &str, create: OFlags) -> Result<Option<
             Err(Errno::NOENT) if create.is_empty() => return Ok(None),
             Err(errno) => return Err(io("open", name, errno)),
         };
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let locked = match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if owner.is_some() && owner == Some(content(&file, name)?.as_str()) => {
+                rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            }
+            locked => locked,
+        };
+        match locked {
             Ok(()) => {}
+            Err(Errno::INTR) => continue,
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(errno) => return Err(io("lock", name, errno)),
         }
@@ -383,6 +397,28 @@ mod tests {
         release(directory.1.as_fd(), span, "other").unwrap();
         assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 1);
         release(directory.1.as_fd(), span, "small").unwrap();
+        assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
+    }
+
+    // Seen to fail where what is locked was passed over: the claim stayed, of a container that was gone.
+    #[test]
+    fn a_claim_is_given_back_while_the_starter_has_it() {
+        let directory = Directory::new("starter");
+        let claim = claim(directory.1.as_fd(), &pool(8), "short", SLOT, |_| true).unwrap();
+        let span = claim.span();
+        // Another's claim is left alone at once.
+        release(directory.1.as_fd(), span, "other").unwrap();
+        std::thread::scope(|scope| {
+            let releasing = scope.spawn(|| release(directory.1.as_fd(), span, "short"));
+            for _ in 0..20 {
+                if releasing.is_finished() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            drop(claim);
+            releasing.join().unwrap().unwrap();
+        });
         assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
     }
 
