@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::stage::{ARCHIVE, Stage, last_line};
+use super::stage::{ARCHIVE, Person, Stage, last_line};
 use super::{Random, Tally};
 
 /// How many do something at the same time.
@@ -62,10 +62,10 @@ const EXPECTED: &[&str] = &[
 ];
 
 /// Runs them until the time is over.
-pub(crate) fn run(brig: &Path, time: Duration) -> Tally {
+pub(crate) fn run(brig: &Path, person: Person, time: Duration) -> Tally {
     let until = Instant::now() + time;
     let mut tally = Tally::default();
-    let Some(stage) = Stage::new(brig) else {
+    let Some(stage) = Stage::new(brig, person) else {
         tally.findings.push("the stage could not be made".to_owned());
         return tally;
     };

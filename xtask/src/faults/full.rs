@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::Tally;
-use super::stage::{SCENES, Stage};
+use super::stage::{Person, SCENES, Stage};
 
 /// Bytes of the disk: what the stage needs, and as much again.
 const DISK: u64 = 24 * 1024 * 1024;
@@ -14,10 +14,10 @@ const DISK: u64 = 24 * 1024 * 1024;
 const ROOM: [u64; 12] = [0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 1024];
 
 /// Runs each scene with each amount of room.
-pub(crate) fn run(brig: &Path, time: Duration) -> Tally {
+pub(crate) fn run(brig: &Path, person: Person, time: Duration) -> Tally {
     let until = Instant::now() + time;
     let mut tally = Tally::default();
-    let Some(stage) = small(brig) else {
+    let Some(stage) = small(brig, person) else {
         tally.findings.push("the small disk could not be made".to_owned());
         return tally;
     };
@@ -54,12 +54,13 @@ pub(crate) fn run(brig: &Path, time: Duration) -> Tally {
     tally
 }
 
-fn small(brig: &Path) -> Option<Stage> {
-    let stage = Stage::empty(brig);
+fn small(brig: &Path, person: Person) -> Option<Stage> {
+    let stage = Stage::empty(brig, person);
     let disk = stage.directory.join("store");
     fs::create_dir(&disk).ok()?;
     let size = format!("size={DISK},mode=700");
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).status();
+    stage.give(&disk);
     (mounted.is_ok_and(|status| status.success()) && stage.fill()).then_some(stage)
 }
 

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::stage::{SCENES, Scene, Stage};
+use super::stage::{Person, SCENES, Scene, Stage};
 use super::{Random, Tally};
 
 /// The steps that leave something behind, by kind.
@@ -24,9 +24,9 @@ const MOMENTS: usize = 500;
 const MOST: usize = 400;
 
 /// Kills each scene's command at each step; where the time is short, at as many as fit, spread over all.
-pub(crate) fn steps(brig: &Path, time: Duration) -> Tally {
+pub(crate) fn steps(brig: &Path, person: Person, time: Duration) -> Tally {
     let mut tally = Tally::default();
-    let Some(mut stage) = Stage::new(brig) else {
+    let Some(mut stage) = Stage::new(brig, person) else {
         tally.findings.push("the stage could not be made".to_owned());
         return tally;
     };
@@ -60,7 +60,7 @@ pub(crate) fn steps(brig: &Path, time: Duration) -> Tally {
         settle(&stage, &mut tally, &format!("{} killed at {kind} {step}", scene.name));
         if tally.findings.len() % 4 == 3 {
             // A finding may hide others.
-            let Some(fresh) = Stage::new(brig) else { break };
+            let Some(fresh) = Stage::new(brig, person) else { break };
             stage = fresh;
         }
     }
@@ -91,7 +91,7 @@ fn count(stage: &Stage, scene: &Scene) -> Vec<usize> {
 fn strace(stage: &Stage, scene: &Scene, kind: &str, step: Option<usize>) -> String {
     let log = stage.directory.join("strace");
     let words = stage.words(scene.command);
-    let mut command = Command::new("timeout");
+    let mut command = stage.program("timeout");
     command.args(["--signal", "KILL", "60", "strace", "-f", "-qq", "-e", "signal=none", "-o"]).arg(&log);
     command.args(["-e", &format!("trace={kind}")]);
     if let Some(step) = step {
@@ -113,10 +113,10 @@ fn settle(stage: &Stage, tally: &mut Tally, what: &str) {
 }
 
 /// Kills a scene's command after a random time.
-pub(crate) fn moments(brig: &Path, time: Duration) -> Tally {
+pub(crate) fn moments(brig: &Path, person: Person, time: Duration) -> Tally {
     let until = Instant::now() + time;
     let mut tally = Tally::default();
-    let Some(stage) = Stage::new(brig) else {
+    let Some(stage) = Stage::new(brig, person) else {
         tally.findings.push("the stage could not be made".to_owned());
         return tally;
     };
@@ -129,7 +129,9 @@ pub(crate) fn moments(brig: &Path, time: Duration) -> Tally {
         }
         let mut command = stage.command(scene.command);
         let Ok(mut child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else { break };
-        let wait = Duration::from_micros(u64::try_from(random.below(30_000)).unwrap_or(0));
+        // A user's command is made one first, which takes a while.
+        let latest = if person == Person::User { 60_000 } else { 30_000 };
+        let wait = Duration::from_micros(u64::try_from(random.below(latest)).unwrap_or(0));
         std::thread::sleep(wait);
         // It may have ended by itself.
         drop(child.kill());

@@ -6,11 +6,13 @@ mod full;
 mod kill;
 mod stage;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use testkit::find_program;
+use testkit::{Need, find_program};
+
+use self::stage::Person;
 
 use crate::{record, test};
 
@@ -26,8 +28,14 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn row(&self, name: &str, what: &str) -> String {
-        format!("| {name} | {what} | {} | {} | {} |\n", self.made, self.mended, self.findings.len())
+    fn row(&self, name: &str, what: &str, person: Person) -> String {
+        format!(
+            "| {name} | {what} | {} | {} | {} | {} |\n",
+            person.name(),
+            self.made,
+            self.mended,
+            self.findings.len()
+        )
     }
 }
 
@@ -39,7 +47,7 @@ struct Part {
     at: &'static str,
     /// Its part of the time.
     share: u64,
-    run: fn(&Path, Duration) -> Tally,
+    run: fn(&Path, Person, Duration) -> Tally,
 }
 
 const PARTS: [Part; 4] = [
@@ -47,11 +55,11 @@ const PARTS: [Part; 4] = [
         word: "steps",
         fault: "SIGKILL",
         at: "each write, rename, sync, link, mount, clone",
-        share: 4,
+        share: 2,
         run: kill::steps,
     },
     Part { word: "moments", fault: "SIGKILL", at: "random moments", share: 2, run: kill::moments },
-    Part { word: "full", fault: "full disk", at: "with less and less room", share: 2, run: full::run },
+    Part { word: "full", fault: "full disk", at: "with less and less room", share: 1, run: full::run },
     Part {
         word: "crowd",
         fault: "50 processes",
@@ -83,29 +91,36 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
             PARTS.map(|part| part.word).join(", ")
         )]);
     }
-    for program in ["strace", "unshare", "mount", "busybox"] {
-        if find_program(program).is_none() {
-            return crate::report(&[format!("faults: needs {program}")]);
-        }
+    if let Some(lack) = lack() {
+        return crate::report(&[format!("faults: {lack}")]);
     }
     let Some(brig) = test::brig_binary() else { return ExitCode::FAILURE };
     // The small disks are mounted where nobody else sees them, and go with us.
     if !is_inside {
         let mut again = Command::new("unshare");
-        again.args(["--mount", "--propagation", "private"]).arg(std::env::current_exe().unwrap_or_default());
+        again.args(["--mount", "--propagation", "private"]).arg(program());
         again.arg("faults").args(words).arg("--inside");
         return if crate::succeeds(&mut again) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let mut table =
-        String::from("| fault | at | made | mended by `--repair` | findings |\n|---|---|---:|---:|---:|\n");
+    let mut table = String::from(
+        "| fault | at | as | made | mended by `--repair` | findings |\n|---|---|---|---:|---:|---:|\n",
+    );
     let mut findings = Vec::new();
+    let with_subids = Need::UserWithSubids.is_met();
+    let people = if with_subids { vec![Person::Root, Person::User] } else { vec![Person::Root] };
+    if !with_subids {
+        println!("faults as a user: skipped: no subordinate ids here");
+    }
     let chosen: Vec<&Part> = PARTS.iter().filter(|part| only.is_none_or(|only| only == part.word)).collect();
     let all: u64 = chosen.iter().map(|part| part.share).sum();
     for part in chosen {
-        println!("== faults: {}, {}", part.fault, part.at);
-        let tally = (part.run)(&brig, Duration::from_secs(seconds * part.share / all.max(1)));
-        table.push_str(&tally.row(part.fault, part.at));
-        findings.extend(tally.findings);
+        for person in &people {
+            println!("== faults as {}: {}, {}", person.name(), part.fault, part.at);
+            let share = seconds * part.share / all.max(1) / u64::try_from(people.len()).unwrap_or(1);
+            let tally = (part.run)(&brig, *person, Duration::from_secs(share));
+            table.push_str(&tally.row(part.fault, part.at, *person));
+            findings.extend(tally.findings);
+        }
     }
     print!("{table}");
     if is_recorded {
@@ -115,6 +130,21 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
         }
     }
     crate::report(&findings)
+}
+
+/// What this machine lacks for the harness.
+pub(crate) fn lack() -> Option<String> {
+    if !Need::Root.is_met() {
+        return Some("needs root, which mounts the small disks".to_owned());
+    }
+    let missing =
+        ["strace", "unshare", "mount", "busybox"].into_iter().find(|name| find_program(name).is_none());
+    missing.map(|name| format!("needs {name}"))
+}
+
+/// This program.
+pub(crate) fn program() -> PathBuf {
+    std::env::current_exe().expect("/proc is mounted")
 }
 
 /// Numbers that look random and are the same each time.
