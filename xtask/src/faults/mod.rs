@@ -64,7 +64,7 @@ const PARTS: [Part; 4] = [
         word: "crowd",
         fault: "50 processes",
         at: "random commands on one store",
-        share: 2,
+        share: 3,
         run: crowd::run,
     },
 ];
