@@ -139,3 +139,30 @@ story!(an_export_reads_alike_everywhere, [root, user], |brig| {
         assert_eq!(list("python3", &["-c", python]), tar);
     }
 });
+
+// A kernel without Landlock: the first call of it fails. Seen to fail before the warning was there.
+story!(a_missing_confinement_is_said, [root, user], |brig| {
+    testkit::needs!(program("strace"));
+    brig.import_busybox();
+    brig.ok(&["create", "--name", "web", "busybox", "true"]);
+    let archive = brig.directory().join("out.tar").display().to_string();
+    for words in [&["diff", "web"][..], &["export", "-o", &archive, "web"], &["commit", "web", "made"]] {
+        let command = brig.command(words);
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset"]);
+        traced.args(["-e", "inject=landlock_create_ruleset:error=ENOSYS"]);
+        traced.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => traced.env(name, value),
+                None => traced.env_remove(name),
+            };
+        }
+        let outcome = testkit::run(&mut traced);
+        assert_eq!(outcome.code, 0, "{outcome}");
+        assert!(outcome.stderr.contains("Landlock"), "{words:?}: {outcome}");
+        drop(fs::remove_file(&archive));
+        assert!(!brig.run(words).stderr.contains("Landlock"), "{words:?}");
+        drop(fs::remove_file(&archive));
+    }
+});

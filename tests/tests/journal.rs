@@ -145,6 +145,10 @@ story!(a_copy_goes_to_syslog, [root, user, bare], |brig| {
     assert!(outcome.code == 0 && outcome.stderr.contains("copy to"), "{}", outcome.stderr);
     brig.ok(&["journal", "forward", "none"]);
     assert_eq!(brig.run(&["tag", "busybox", "fourth"]).stderr, "");
+    // Who turned it on and off is in there; who reads is not.
+    let read = brig.ok(&["journal"]);
+    assert!(read.contains("journal forward syslog:") && read.contains("journal forward none"), "{read}");
+    assert_eq!(brig.ok(&["journal"]), read);
 });
 
 /// `brig` as a process whose login id was set, as a login does.

@@ -94,6 +94,7 @@ story!(signals_scores_and_masks, [root, user], |brig| {
         ["--ulimit", "nofile"],
         ["--shm-size", "much"],
         ["--memory", "1q"],
+        ["--memory", "1k"],
         ["--cpus", "-1"],
         ["--dns", "name.example"],
         ["--hostname", "a b"],

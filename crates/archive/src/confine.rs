@@ -86,6 +86,14 @@ fn confine_to(
     Confinement { landlock, no_new_privs, limits, seccomp: crate::filter::install() }
 }
 
+/// What a confined process lacks on this kernel, beside the system call filter; none where Landlock confines it.
+#[must_use]
+pub fn lacking() -> Option<&'static str> {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let made = ruleset.handle_access(AccessFs::Refer).and_then(Ruleset::create);
+    made.err().map(|_| "the kernel has no Landlock of ABI 2 (Linux 5.19), or it is not enabled")
+}
+
 fn landlock(roots: &[BorrowedFd<'_>], access: BitFlags<AccessFs>) -> Result<Layer, RulesetError> {
     let status = Ruleset::default()
         // ABI 1 refuses every hard link from one directory to another, so it is of no use.

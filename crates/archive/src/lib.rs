@@ -40,7 +40,7 @@ mod writer;
 mod xattr;
 
 pub use apply::apply;
-pub use confine::{Confinement, Layer, confine, confine_reading};
+pub use confine::{Confinement, Layer, confine, confine_reading, lacking};
 pub use decompress::{Compression, decompress};
 pub use difference::{Change, ChangeKind, Difference};
 pub use error::{Error, Result};

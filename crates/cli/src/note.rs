@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::global::Global;
 
 /// Commands that change nothing. Any other is written down: one that is forgotten here is recorded too often, not too rarely.
-const READERS: [&str; 24] = [
+const READERS: [&str; 23] = [
     "completion",
     "df",
     "diff",
@@ -28,7 +28,6 @@ const READERS: [&str; 24] = [
     "images",
     "info",
     "inspect",
-    "journal",
     "list",
     "logs",
     "ls",

@@ -281,7 +281,9 @@ impl Error {
             Self::HostPath { path, .. } => {
                 Some(format!("if that is meant, add `--allow-host-path {}`", path.display()))
             }
-            Self::Source { path, source } if *source == rustix::io::Errno::NOENT => {
+            Self::Source { path, source }
+                if *source == rustix::io::Errno::NOENT && !path.starts_with("/dev") =>
+            {
                 Some(format!("create it first: `mkdir -p {}`", path.display()))
             }
             Self::Network(error) => error.hint(),

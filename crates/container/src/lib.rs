@@ -63,7 +63,7 @@ mod weaken;
 mod weakening;
 mod written;
 
-pub use archive::{Change, ChangeKind};
+pub use archive::{Change, ChangeKind, lacking as lacking_confinement};
 pub use attach::{Attach, Attached, Connection, attach};
 pub use boot::due;
 pub use capability::{Word as CapabilityWord, parse as parse_capability};

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::kept::{KEPT, Kept, SPEC, saved_spec};
 use crate::options::LimitOptions;
 use crate::record::{Record, RestartPolicy};
-use crate::spec::resources::plain;
+use crate::spec::resources::{at_least, plain};
 use crate::value::name::ContainerId;
 use crate::weakening::{WeakeningKind, Weakenings};
 
@@ -41,6 +41,7 @@ pub fn restart_of_removed() -> Error {
 /// # Errors
 /// [`Error::Conflict`], [`Error::Value`]; [`Error::Runtime`] for a limit that cannot be applied.
 pub fn update(containers: &Containers<'_>, id: &ContainerId, update: &Update) -> Result<Vec<String>> {
+    at_least(&update.limits)?;
     let missing = || Error::NoContainer { name: id.short().to_owned() };
     // Of two at once the second sees what the first made.
     let _held = containers.hold_record(id)?.ok_or_else(missing)?;

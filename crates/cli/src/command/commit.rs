@@ -80,6 +80,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     };
     let pause = flags.pause && !flags.no_pause;
     global.note.container(&containers, &id);
+    command::warn_of_confinement(global);
     let (image, note) = container::commit(&store, &containers, &id, pause, options).map_err(failure)?;
     global.note.happened_by_command();
     global.note.object(

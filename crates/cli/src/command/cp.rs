@@ -83,6 +83,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             global.note.container(&containers, id);
         }
     }
+    command::warn_of_confinement(global);
     let copied = container::copy(&store, &containers, &from, &to, options).map_err(failure)?;
     global.note.happened_by_command();
     for line in &copied.left_out {

@@ -29,6 +29,7 @@ struct Diff {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Diff = command::parse("brig diff", args)?;
+    command::warn_of_confinement(global);
     let (store, _) = site::store(global)?;
     let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
     let changes = match containers.find(&flags.name) {

@@ -38,6 +38,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let id = containers.find(&flags.container).map_err(failure)?;
     let target = Target::create(flags.output.as_deref())?;
     global.note.container(&containers, &id);
+    command::warn_of_confinement(global);
     let left_out = container::export(&store, &containers, &id, &target).map_err(failure)?;
     target.finish()?;
     global.note.happened_by_command();

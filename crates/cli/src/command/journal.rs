@@ -11,7 +11,7 @@ use crate::command;
 use crate::error::{FAILED, Failure};
 use crate::format;
 use crate::global::Global;
-use crate::output;
+use crate::{note, output};
 
 /// Show who did what, and whether the record of it is whole
 #[derive(Debug, Parser)]
@@ -60,11 +60,14 @@ const MOST: usize = 100_000;
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Flags = command::parse("brig journal", args)?;
+    if !matches!(&flags.part, Some(Part::Forward { destinations }) if !destinations.is_empty()) {
+        global.note.forget();
+    }
     let (store, _) = crate::site::store(global)?;
     let journal = Journal::open(store.path()).map_err(Failure::environment)?;
     match &flags.part {
         Some(Part::Verify) => verify(global, &journal),
-        Some(Part::Forward { destinations }) => forward_to(&journal, destinations),
+        Some(Part::Forward { destinations }) => forward_to(global, &journal, destinations),
         None => list(&journal, &flags),
     }
 }
@@ -86,7 +89,7 @@ fn verify(global: &Global, journal: &Journal) -> Result<u8, Failure> {
     Ok(if report.faults.is_empty() { 0 } else { FAILED })
 }
 
-fn forward_to(journal: &Journal, texts: &[String]) -> Result<u8, Failure> {
+fn forward_to(global: &Global, journal: &Journal, texts: &[String]) -> Result<u8, Failure> {
     if texts.is_empty() {
         let mut text = String::new();
         for destination in forward::destinations(journal).map_err(Failure::environment)? {
@@ -102,7 +105,10 @@ fn forward_to(journal: &Journal, texts: &[String]) -> Result<u8, Failure> {
         [none] if none == "none" => Ok(Vec::new()),
         _ => texts.iter().map(|text| Destination::parse(text)).collect(),
     };
-    forward::set(journal, &named.map_err(Failure::user)?).map_err(Failure::environment)?;
+    let named = named.map_err(Failure::user)?;
+    // Before it is so: where copies went until now learns that they end.
+    note::write(global, None, None);
+    forward::set(journal, &named).map_err(Failure::environment)?;
     Ok(0)
 }
 

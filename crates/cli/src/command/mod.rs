@@ -400,6 +400,15 @@ fn help() -> String {
     text
 }
 
+/// Says where the process that reads or writes a container's files for this command is confined less than it should be.
+fn warn_of_confinement(global: &Global) {
+    if let Some(lack) = container::lacking_confinement() {
+        let text =
+            format!("who reads and writes the files is confined by a system call filter alone: {lack}");
+        global.log.warning(&text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

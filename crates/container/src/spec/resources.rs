@@ -25,6 +25,7 @@ const CPU_PERIOD: u64 = 100_000;
 /// The limits that flags ask for.
 pub(crate) fn resources(options: &Options, host: &Host) -> Result<Resources> {
     let limits = &options.limits;
+    at_least(limits)?;
     let mut resources = plain(limits)?;
     let block_io = BlockIo {
         weight: limits.blkio_weight,
@@ -41,6 +42,20 @@ pub(crate) fn resources(options: &Options, host: &Host) -> Result<Resources> {
     };
     resources.block_io = (block_io != BlockIo::default()).then_some(block_io);
     Ok(resources)
+}
+
+/// Least memory that a container may have, in bytes: docker's.
+const LEAST_MEMORY: i64 = 6 << 20;
+
+/// Refuses less memory than that.
+pub(crate) fn at_least(limits: &LimitOptions) -> Result<()> {
+    match limits.memory.filter(|memory| (1..LEAST_MEMORY).contains(memory)) {
+        Some(memory) => {
+            let reason = format!("with less than {LEAST_MEMORY} bytes (6m) nothing starts");
+            Err(Error::value("--memory", memory.to_string(), reason))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Those that name no device.

@@ -33,6 +33,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     if flags.output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::user("an archive is not for a terminal").hint("name a file with `-o FILE`"));
     }
+    command::warn_of_confinement(global);
     let volumes = open(global)?;
     let held = volumes.hold(&name(&flags.name)?).map_err(failure)?;
     match flags.output.filter(|path| path != "-") {

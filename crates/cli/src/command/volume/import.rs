@@ -30,6 +30,7 @@ struct Import {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Import = command::parse("brig volume import", args)?;
+    command::warn_of_confinement(global);
     let volumes = open(global)?;
     let held = volumes.hold(&name(&flags.name)?).map_err(failure)?;
     if flags.file == "-" {
