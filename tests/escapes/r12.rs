@@ -119,9 +119,10 @@ fn life(brig: &Brig) -> Vec<Trace> {
     bundle.write();
     let create = brig.runtime(&["create", "--bundle", at(&bundle), "brig-test-shape"]);
     let creating = Tracing::start(&create, brig.program(), brig.directory());
-    while !brig.runtime_run(&["state", "brig-test-shape"]).stdout.contains("\"created\"") {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    tests::eventually("it is created", || {
+        let said = brig.runtime_run(&["state", "brig-test-shape"]).stdout;
+        serde_json::from_str::<serde_json::Value>(&said).is_ok_and(|state| state["status"] == "created")
+    });
     let mut traces = vec![
         traced(&["start", "brig-test-shape"]),
         traced(&["exec", "--cwd", "/tmp", "brig-test-shape", "true"]),
