@@ -62,6 +62,9 @@ pub enum What {
     Found,
 }
 
+/// How often a name is tried that others make and remove meanwhile.
+const TRIES: usize = 100;
+
 /// The volumes of one store.
 #[derive(Debug)]
 pub struct Volumes {
@@ -130,9 +133,19 @@ impl Volumes {
     /// [`Error::Exists`] where one of that name has other options, [`Error::System`], [`Error::Files`],
     /// [`Error::Inside`].
     pub fn create(&self, name: &Name, meta: &Meta) -> Result<What> {
-        if let Some(what) = self.compare(name, meta)? {
-            return Ok(what);
+        for _ in 0..TRIES {
+            if let Some(what) = self.compare(name, meta)? {
+                return Ok(what);
+            }
+            if let Some(what) = self.create_once(name, meta)? {
+                return Ok(what);
+            }
         }
+        Err(Error::system("make", name.as_str())(Errno::AGAIN))
+    }
+
+    /// Makes a volume; none where another one had the name, and gave it up before anybody looked.
+    fn create_once(&self, name: &Name, meta: &Meta) -> Result<Option<What>> {
         let _staging = lock::shared(self.own_file()?)?;
         let staged = format!("{STAGED}{}", Name::anonymous()?);
         let made = self.stage(&staged, meta).and_then(|()| {
@@ -146,15 +159,13 @@ impl Volumes {
                 if !meta.anonymous {
                     rustix::fs::fsync(&self.directory).map_err(Error::system("keep", name.as_str()))?;
                 }
-                Ok(What::Made)
+                Ok(Some(What::Made))
             }
             Err(error) => {
                 // The first error counts; what is left is swept.
                 drop(self.remove_tree(&staged));
                 match error {
-                    Error::System { source: Errno::EXIST, .. } => self
-                        .compare(name, meta)?
-                        .ok_or_else(|| Error::system("make", name.as_str())(Errno::AGAIN)),
+                    Error::System { source: Errno::EXIST, .. } => self.compare(name, meta),
                     error => Err(error),
                 }
             }
@@ -492,6 +503,30 @@ mod tests {
         assert_eq!(volumes.meta(&name("a")).unwrap(), meta);
         assert_eq!(volumes.names().unwrap(), [name("a")]);
         assert!(volumes.meta(&name("b")).unwrap_err().is_missing());
+    }
+
+    // Seen to fail (EAGAIN) when a name that was taken and given up was tried once only.
+    #[test]
+    fn who_makes_what_others_remove_has_it_in_the_end() {
+        let base = testkit::TempDir::new();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let volumes = open(base.path());
+                    while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                        // What the others did meanwhile is theirs.
+                        drop(volumes.create(&name("a"), &Meta::default()));
+                        drop(volumes.remove(&name("a"), nobody));
+                    }
+                });
+            }
+            let volumes = open(base.path());
+            let refused: Vec<_> =
+                (0..500).filter_map(|_| volumes.create(&name("a"), &Meta::default()).err()).collect();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(refused.is_empty(), "{refused:?}");
+        });
     }
 
     #[test]
