@@ -133,7 +133,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
 }
 
 /// What this machine lacks for the harness.
-pub(crate) fn lack() -> Option<String> {
+fn lack() -> Option<String> {
     if !Need::Root.is_met() {
         return Some("needs root, which mounts the small disks".to_owned());
     }
@@ -143,7 +143,7 @@ pub(crate) fn lack() -> Option<String> {
 }
 
 /// This program.
-pub(crate) fn program() -> PathBuf {
+fn program() -> PathBuf {
     std::env::current_exe().expect("/proc is mounted")
 }
 
