@@ -5,6 +5,7 @@
 //! watcher; one that was not meant to stay, and whose process is gone, is then removed by the next command
 //! (`docs/disk-layout.md`). A killed engine leaves nothing else behind.
 
+mod names;
 mod removal;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +15,7 @@ use files::atomic::{self, Durability};
 use files::lock::{self, Lock};
 use oci::runtime::Status;
 use runtime::state::StateRoot;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 use serde::Serialize;
@@ -22,14 +23,11 @@ use store::Store;
 
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::value::generated::generate;
 use crate::value::name::{ContainerId, Name};
 use crate::weaken::{self, Defence};
 
 /// File in a container's directory: what it is.
 const RECORD: &str = "config.json";
-/// Most names that are generated for one container.
-const MOST_ATTEMPTS: u32 = 100;
 /// Most bytes of it.
 const MAX_RECORD: u64 = 4 << 20;
 
@@ -183,50 +181,6 @@ impl<'a> Containers<'a> {
             }
         }
         Ok(reserved)
-    }
-
-    /// Reserves a generated name. Two words are soon taken among thousands of containers; then digits follow.
-    fn take_any_name(&self, id: &ContainerId) -> Result<Name> {
-        let mut attempt = 0;
-        loop {
-            let bytes = random()?;
-            let name = generate([bytes[0], bytes[1], bytes[2], bytes[3]], attempt);
-            match self.take_name(&name, id) {
-                Ok(()) => return Ok(name),
-                Err(Error::NameInUse { .. }) if attempt < MOST_ATTEMPTS => attempt += 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// `symlink(2)` reserves: of two that ask for one name, one gets it. A name left by a dead container
-    /// that was not meant to stay is taken over.
-    fn take_name(&self, name: &Name, id: &ContainerId) -> Result<()> {
-        for attempt in 0..2 {
-            match rustix::fs::symlinkat(format!("../containers/{id}"), &self.names, name.as_str()) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(system("reserve name", name.as_str())(errno)),
-            }
-            let Some(holder) = self.holder(name.as_str())? else { continue };
-            if attempt > 0 || !self.sweep_one(&holder)? {
-                return Err(Error::NameInUse { name: name.to_string(), id: holder.short().to_owned() });
-            }
-        }
-        Err(Error::NameInUse { name: name.to_string(), id: "another one".to_owned() })
-    }
-
-    /// The container that a name points to.
-    fn holder(&self, name: &str) -> Result<Option<ContainerId>> {
-        match rustix::fs::readlinkat(&self.names, name, Vec::new()) {
-            Ok(target) => Ok(target
-                .to_str()
-                .ok()
-                .and_then(|target| target.strip_prefix("../containers/"))
-                .and_then(ContainerId::parse)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(system("read name", name)(errno)),
-        }
     }
 
     /// Finds a container by name, id, or the unambiguous start of an id.
@@ -390,70 +344,10 @@ impl<'a> Containers<'a> {
         disconnected
     }
 
-    /// Changes a container's record, as it is now and not as it was read before.
-    ///
-    /// # Errors
-    /// [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
-    pub fn change_record(&self, id: &ContainerId, change: impl FnOnce(&mut Record)) -> Result<()> {
-        let missing = || Error::NoContainer { name: id.short().to_owned() };
-        let _held = self.hold_record(id)?.ok_or_else(missing)?;
-        let mut record = self.record(id)?.ok_or_else(missing)?;
-        change(&mut record);
-        self.write_record(id, &record)
-    }
-
-    /// Writes a container's record anew; the caller holds it.
-    pub(crate) fn write_record(&self, id: &ContainerId, record: &Record) -> Result<()> {
-        write_json(self.directory_of(id)?.as_fd(), RECORD, record)
-    }
-
-    /// Gives a container another name.
-    ///
-    /// # Errors
-    /// [`Error::NameInUse`], [`Error::NoContainer`], [`Error::System`], [`Error::Files`].
-    pub fn rename(&self, id: &ContainerId, name: &Name) -> Result<()> {
-        let missing = || Error::NoContainer { name: id.short().to_owned() };
-        let _held = self.hold_record(id)?.ok_or_else(missing)?;
-        let mut record = self.record(id)?.ok_or_else(missing)?;
-        self.take_name(name, id)?;
-        let old = record.name.replace(name.to_string());
-        if let Err(error) = self.write_record(id, &record) {
-            // The first error is the one to tell.
-            drop(self.drop_name(name.as_str(), id));
-            return Err(error);
-        }
-        match old.filter(|old| old != name.as_str()) {
-            Some(old) => self.drop_name(&old, id),
-            None => Ok(()),
-        }
-    }
-
-    /// Keeps a container's record and name as they are: of two that change them each would write the other's change away, and
-    /// who gives another name and who removes the container would leave a name behind. None where there is no container.
-    pub(crate) fn hold_record(&self, id: &ContainerId) -> Result<Option<Lock>> {
-        let directory = match open(self.containers.as_fd(), id.as_str()) {
-            Ok(directory) => directory,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(system("open", id.as_str())(errno)),
-        };
-        Ok(Some(lock::exclusive(directory)?))
-    }
-
     /// Removes the lock file of a container.
     fn forget(&self, id: &ContainerId) -> Result<()> {
         atomic::remove(self.alive.as_fd(), id.as_str(), Durability::Volatile)?;
         Ok(())
-    }
-
-    /// Takes a name away if it is still this container's.
-    fn drop_name(&self, name: &str, id: &ContainerId) -> Result<()> {
-        if self.holder(name)?.as_ref() != Some(id) {
-            return Ok(());
-        }
-        match rustix::fs::unlinkat(&self.names, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(system("remove name", name)(errno)),
-        }
     }
 
     /// The ids of all containers, in no order.

@@ -42,11 +42,9 @@ pub fn restart_of_removed() -> Error {
 /// [`Error::Conflict`], [`Error::Value`]; [`Error::Runtime`] for a limit that cannot be applied.
 pub fn update(containers: &Containers<'_>, id: &ContainerId, update: &Update) -> Result<Vec<String>> {
     at_least(&update.limits)?;
-    let missing = || Error::NoContainer { name: id.short().to_owned() };
     // Of two at once the second sees what the first made.
-    let _held = containers.hold_record(id)?.ok_or_else(missing)?;
+    let (_held, mut record) = containers.held_record(id)?;
     let directory = containers.directory_of(id)?;
-    let mut record = containers.record(id)?.ok_or_else(missing)?;
     if let Some(policy) = &update.restart {
         if record.remove && !matches!(policy.name.as_str(), "" | "no") {
             return Err(restart_of_removed());
