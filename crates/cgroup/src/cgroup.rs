@@ -70,6 +70,8 @@ pub struct Cgroup {
     pub(crate) rootless: bool,
     pub(crate) shared: bool,
     pub(crate) members: Vec<Member>,
+    /// What a creator was about to make who then was killed.
+    pub(crate) planned: Vec<Planned>,
     /// Controllers whose hierarchy exists and where no directory could be made.
     pub(crate) missing: Controllers,
     /// Controllers that v1 hierarchies of this machine have taken.
@@ -79,21 +81,33 @@ pub struct Cgroup {
 /// What `state.json` keeps of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
-    driver: Driver,
+    pub(crate) driver: Driver,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    unit: Option<String>,
+    pub(crate) unit: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bus: Option<String>,
+    pub(crate) bus: Option<String>,
     #[serde(default)]
-    rootless: bool,
+    pub(crate) rootless: bool,
     #[serde(default)]
-    shared: bool,
-    v1: Controllers,
-    members: Vec<SavedMember>,
+    pub(crate) shared: bool,
+    pub(crate) v1: Controllers,
+    pub(crate) members: Vec<SavedMember>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) planned: Vec<Planned>,
+}
+
+/// A directory that may have been made; nothing was ever put into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Planned {
+    pub(crate) version: Version,
+    pub(crate) mount: String,
+    pub(crate) path: String,
+    /// How many of the path's first components existed before.
+    pub(crate) kept: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SavedMember {
+pub(crate) struct SavedMember {
     version: Version,
     controllers: Controllers,
     mount: String,
@@ -128,6 +142,7 @@ impl Cgroup {
             shared: self.shared,
             v1: self.v1_controllers,
             members: self.members.iter().map(member).collect(),
+            planned: self.planned.clone(),
         }
     }
 
@@ -149,6 +164,7 @@ impl Cgroup {
             rootless: saved.rootless,
             shared: saved.shared,
             members,
+            planned: saved.planned.clone(),
             missing: Controllers::NONE,
             v1_controllers: saved.v1,
         })

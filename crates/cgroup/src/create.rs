@@ -3,7 +3,7 @@
 use oci::runtime::Resources;
 use rustix::io::Errno;
 
-use crate::cgroup::{Cgroup, Driver, Member};
+use crate::cgroup::{Cgroup, Driver, Member, Planned, Saved};
 use crate::directory::Directory;
 use crate::layout::{Hierarchy, Version};
 use crate::path::{CgroupPath, ancestors};
@@ -64,42 +64,105 @@ impl From<Errno> for Refusal {
     }
 }
 
-impl Cgroup {
-    /// Makes the cgroup and, on v2, enables the controllers that the limits need; applies no limit yet.
-    ///
-    /// `resources` is everything that will be applied, defaults and requests. Where no directory can be made
-    /// the result has [`Driver::None`] and a warning, and [`Cgroup::apply`] refuses each requested limit.
+/// Where a directory will be made in one hierarchy.
+#[derive(Debug)]
+struct Place<'l> {
+    hierarchy: &'l Hierarchy,
+    controllers: Controllers,
+    /// The mount point and the path below it, and how much of that is the caller's own cgroup.
+    found: Result<(Directory, String, usize), Errno>,
+}
+
+/// A cgroup that is about to be made: what may be there afterwards is known before any of it is.
+///
+/// A creator that can be killed keeps [`Self::to_saved`] first, and whoever cleans up after him finds the directories.
+#[derive(Debug)]
+pub struct Prepared<'l> {
+    layout: &'l Layout,
+    request: Request<'l>,
+    wanted: Controllers,
+    places: Vec<Place<'l>>,
+}
+
+impl<'l> Prepared<'l> {
+    /// Looks where the directories go; makes nothing. `resources` as in [`Cgroup::create`].
     ///
     /// # Errors
-    /// [`Error::BadPath`] for a hostile path, [`Error::Occupied`] when the cgroup exists and has processes.
-    pub fn create(
-        layout: &Layout,
-        request: &Request<'_>,
-        resources: &Resources,
-    ) -> Result<(Self, Vec<Warning>)> {
-        let mut made = Self {
-            driver: request.driver,
-            unit: None,
-            bus: None,
-            told: Vec::new(),
-            rootless: request.rootless,
-            shared: request.shared,
-            members: Vec::new(),
-            missing: Controllers::NONE,
-            v1_controllers: layout.v1_controllers(),
-        };
-        match request.driver {
-            Driver::Filesystem => {}
-            Driver::Systemd => return made.create_scope(layout, request, resources),
-            Driver::None => return Ok((made, Vec::new())),
+    /// [`Error::BadPath`] for a hostile path.
+    pub fn new(layout: &'l Layout, request: Request<'l>, resources: &Resources) -> Result<Self> {
+        let wanted = Controllers::needed(resources).union(request.controllers);
+        let mut prepared = Self { layout, request, wanted, places: Vec::new() };
+        if request.driver != Driver::Filesystem {
+            return Ok(prepared);
         }
         let path = match request.path {
             Some(path) => CgroupPath::parse(path)?,
             None => CgroupPath::default_for(request.id)?,
         };
-        let wanted = Controllers::needed(resources).union(request.controllers);
+        let mut place = |hierarchy: &'l Hierarchy, controllers| {
+            let found = find(hierarchy, &request, &path);
+            prepared.places.push(Place { hierarchy, controllers, found });
+        };
+        if let Some(v2) = layout.v2() {
+            place(v2, wanted.without(layout.v1_controllers()));
+        }
+        let joined = v1_of(wanted, false);
+        for hierarchy in layout.hierarchies().iter().filter(|hierarchy| hierarchy.version == Version::V1) {
+            let needed = hierarchy.controllers.intersects(joined);
+            if needed || request.hierarchies == Hierarchies::All {
+                place(hierarchy, hierarchy.controllers);
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// What is kept until the cgroup is made: its directories may be there and are empty.
+    #[must_use]
+    pub fn to_saved(&self) -> Saved {
+        let planned = self.places.iter().filter_map(|place| {
+            let (root, path, _) = place.found.as_ref().ok()?;
+            let kept = match path.rsplit_once('/') {
+                None => 0,
+                Some(_) => ancestors(path).take_while(|ancestor| root.open(ancestor).is_ok()).count(),
+            };
+            Some(Planned {
+                version: place.hierarchy.version,
+                mount: place.hierarchy.mount.clone(),
+                path: path.clone(),
+                kept,
+            })
+        });
+        Saved { planned: planned.collect(), ..self.empty().to_saved() }
+    }
+
+    fn empty(&self) -> Cgroup {
+        Cgroup {
+            driver: self.request.driver,
+            unit: None,
+            bus: None,
+            told: Vec::new(),
+            rootless: self.request.rootless,
+            shared: self.request.shared,
+            members: Vec::new(),
+            planned: Vec::new(),
+            missing: Controllers::NONE,
+            v1_controllers: self.layout.v1_controllers(),
+        }
+    }
+
+    /// Makes it, as [`Cgroup::create`]. `resources` are those of [`Self::new`].
+    ///
+    /// # Errors
+    /// As [`Cgroup::create`].
+    pub fn make(self, resources: &Resources) -> Result<(Cgroup, Vec<Warning>)> {
+        let mut made = self.empty();
+        match self.request.driver {
+            Driver::Filesystem => {}
+            Driver::Systemd => return made.create_scope(self.layout, &self.request, resources),
+            Driver::None => return Ok((made, Vec::new())),
+        }
         let mut warnings = Vec::new();
-        if let Err(error) = made.make_all(layout, request, &path, wanted, &mut warnings) {
+        if let Err(error) = self.make_all(&mut made, &mut warnings) {
             // Nothing of a refused container may stay, and the first error tells more than a second.
             drop(made.remove());
             return Err(error);
@@ -115,63 +178,71 @@ impl Cgroup {
         Ok((made, warnings))
     }
 
-    fn make_all(
-        &mut self,
-        layout: &Layout,
-        request: &Request<'_>,
-        path: &CgroupPath,
-        wanted: Controllers,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<()> {
-        if let Some(v2) = layout.v2() {
-            let controllers = wanted.without(layout.v1_controllers());
-            self.make_one(v2, controllers, request, path, warnings)?;
-        }
-        // The freezer is v1's way to list and kill: needless beside a v2 directory.
-        let mut wanted = if self.members.is_empty() { wanted.with(Controller::Freezer) } else { wanted };
-        if READ_TOGETHER.intersects(wanted) {
-            wanted = wanted.union(READ_TOGETHER);
-        }
-        for hierarchy in layout.hierarchies().iter().filter(|hierarchy| hierarchy.version == Version::V1) {
-            let needed = hierarchy.controllers.intersects(wanted);
-            if needed || request.hierarchies == Hierarchies::All {
-                self.make_one(hierarchy, hierarchy.controllers, request, path, warnings)?;
+    fn make_all(self, made: &mut Cgroup, warnings: &mut Vec<Warning>) -> Result<()> {
+        for place in self.places {
+            let (hierarchy, controllers) = (place.hierarchy, place.controllers);
+            if hierarchy.version == Version::V1 && self.request.hierarchies == Hierarchies::Needed {
+                let joined = v1_of(self.wanted, !made.members.is_empty());
+                if !controllers.intersects(joined) {
+                    continue;
+                }
             }
-        }
-        Ok(())
-    }
-
-    fn make_one(
-        &mut self,
-        hierarchy: &Hierarchy,
-        controllers: Controllers,
-        request: &Request<'_>,
-        path: &CgroupPath,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<()> {
-        match make_member(hierarchy, controllers, request, path, warnings) {
-            Ok(member) => self.members.push(member),
-            Err(Refusal::Error(error)) => return Err(error),
-            Err(Refusal::Kernel(errno)) => {
-                self.missing = self.missing.union(controllers);
-                warnings.push(Warning::Hierarchy { path: hierarchy.mount.clone(), errno });
+            match make_member(place, &self.request, warnings) {
+                Ok(member) => made.members.push(member),
+                Err(Refusal::Error(error)) => return Err(error),
+                Err(Refusal::Kernel(errno)) => {
+                    made.missing = made.missing.union(controllers);
+                    warnings.push(Warning::Hierarchy { path: hierarchy.mount.clone(), errno });
+                }
             }
         }
         Ok(())
     }
 }
 
-fn make_member(
+/// The controllers whose v1 hierarchies are joined. The freezer is v1's way to list and kill: needless beside another
+/// directory that can.
+fn v1_of(wanted: Controllers, has_other: bool) -> Controllers {
+    let wanted = if has_other { wanted } else { wanted.with(Controller::Freezer) };
+    if READ_TOGETHER.intersects(wanted) { wanted.union(READ_TOGETHER) } else { wanted }
+}
+
+impl Cgroup {
+    /// Makes the cgroup and, on v2, enables the controllers that the limits need; applies no limit yet.
+    ///
+    /// `resources` is everything that will be applied, defaults and requests. Where no directory can be made
+    /// the result has [`Driver::None`] and a warning, and [`Cgroup::apply`] refuses each requested limit.
+    ///
+    /// # Errors
+    /// [`Error::BadPath`] for a hostile path, [`Error::Occupied`] when the cgroup exists and has processes.
+    pub fn create(
+        layout: &Layout,
+        request: &Request<'_>,
+        resources: &Resources,
+    ) -> Result<(Self, Vec<Warning>)> {
+        Prepared::new(layout, *request, resources)?.make(resources)
+    }
+}
+
+/// The mount point of a hierarchy and the path of the new directory below it.
+fn find(
     hierarchy: &Hierarchy,
-    controllers: Controllers,
     request: &Request<'_>,
     path: &CgroupPath,
-    warnings: &mut Vec<Warning>,
-) -> Result<Member, Refusal> {
+) -> Result<(Directory, String, usize), Errno> {
     // Something mounted over it, as container engines mask things: the hierarchy is not there for us.
     let root = Directory::open_mount(&hierarchy.mount, hierarchy.version)?.ok_or(Errno::NODEV)?;
     let base = if request.rootless { delegated(&root, hierarchy.own.as_deref()) } else { "" };
-    let path = path.below(base);
+    Ok((root, path.below(base), base.len()))
+}
+
+fn make_member(
+    place: Place<'_>,
+    request: &Request<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Member, Refusal> {
+    let Place { hierarchy, controllers, found } = place;
+    let (root, path, base) = found?;
     // Directories that were there before stay when the container goes.
     let (kept, existed) = make_path(&root, &path)?;
     let directory = root.open(&path)?;
@@ -251,8 +322,9 @@ fn delegated<'o>(root: &Directory, own: Option<&'o str>) -> &'o str {
     std::iter::once("").chain(ancestors(own)).find(may).unwrap_or(own)
 }
 
-/// Enables `controllers` in every ancestor of the directory, from the root down.
-fn enable(member: &Member, base: &str, controllers: Controllers) -> Option<Warning> {
+/// Enables `controllers` in every ancestor of the directory, from the root down; the first `base` bytes of its path are the
+/// delegated cgroup's.
+fn enable(member: &Member, base: usize, controllers: Controllers) -> Option<Warning> {
     let wanted = controllers.iter().filter(|controller| controller.is_v2());
     let wanted = wanted.fold(Controllers::NONE, Controllers::with);
     if wanted.is_empty() {
@@ -294,7 +366,7 @@ fn enable(member: &Member, base: &str, controllers: Controllers) -> Option<Warni
         });
         // Above the delegated cgroup it is not ours to enable anything.
         if let Err(errno) = result
-            && ancestor.len() >= base.len()
+            && ancestor.len() >= base
         {
             let path = format!("{}/{ancestor}/cgroup.subtree_control", member.mount).replace("//", "/");
             refusal.get_or_insert(Warning::NotDelegated { path, controllers: missing.to_string(), errno });

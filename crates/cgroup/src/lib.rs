@@ -56,7 +56,7 @@ mod systemd;
 
 pub use cgroup::{Cgroup, Driver, Saved, Strictness};
 pub use controller::{Controller, Controllers};
-pub use create::{Hierarchies, Request};
+pub use create::{Hierarchies, Prepared, Request};
 pub use error::{Error, Result, Unapplied, Warning};
 pub use events::{Event, Events, Resource};
 pub use layout::{Hierarchy, Kind, Layout, Version};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::cgroup::{Cgroup, Member};
+use crate::cgroup::{Cgroup, Member, Planned};
 use crate::directory::Directory;
 use crate::path::ancestors;
 use crate::{Error, Result};
@@ -29,13 +29,18 @@ impl Cgroup {
         let mut tries = if self.shared { 1 } else { TRIES };
         for member in &self.members {
             match remove_member(member, tries) {
-                Ok(()) => remove_ancestors(member),
+                Ok(()) => remove_ancestors(&member.root, &member.path, member.kept),
                 Err(Errno::BUSY | Errno::NOTEMPTY) if self.shared => {}
                 Err(errno) => {
                     left.push((member.shown(), errno));
                     // The same processes hold the others too: waiting once is enough.
                     tries = 1;
                 }
+            }
+        }
+        for planned in &self.planned {
+            if let Err(errno) = remove_planned(planned) {
+                left.push((format!("{}/{}", planned.mount, planned.path), errno));
             }
         }
         // systemd removes the directory itself when it notices that it is empty, and this is why.
@@ -115,11 +120,26 @@ fn remove_children(top: &Directory) -> Result<bool, Errno> {
     Ok(removed > 0)
 }
 
-/// Removes the ancestors that [`Cgroup::create`] made, unless another container lives there.
-fn remove_ancestors(member: &Member) {
-    let paths: Vec<&str> = ancestors(&member.path).skip(member.kept).collect();
+/// Removes what a killed creator may have made. Where somebody lives in it, it is not his: he did not get that far.
+fn remove_planned(planned: &Planned) -> Result<(), Errno> {
+    let root = match Directory::open_mount(&planned.mount, planned.version) {
+        Ok(Some(root)) => root,
+        Ok(None) | Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno),
+    };
+    match root.remove(&planned.path) {
+        Ok(()) | Err(Errno::NOENT | Errno::NODEV) => remove_ancestors(&root, &planned.path, planned.kept),
+        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+        Err(errno) => return Err(errno),
+    }
+    Ok(())
+}
+
+/// Removes the ancestors beyond the first `kept`, which the creation made, unless another container lives there.
+fn remove_ancestors(root: &Directory, path: &str, kept: usize) {
+    let paths: Vec<&str> = ancestors(path).skip(kept).collect();
     for path in paths.into_iter().rev() {
-        if member.root.remove(path).is_err() {
+        if root.remove(path).is_err() {
             return;
         }
     }

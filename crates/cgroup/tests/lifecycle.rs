@@ -7,7 +7,7 @@ mod scratch;
 use std::fs;
 
 use cgroup::{
-    Cgroup, Controller, Controllers, Driver, Error, Hierarchies, Kind, Layout, Request, Saved, Strictness,
+    Cgroup, Controller, Controllers, Driver, Error, Hierarchies, Kind, Layout, Prepared, Request, Saved, Strictness,
     Warning,
 };
 use oci::runtime::Resources;
@@ -52,6 +52,46 @@ fn check_freeze_and_kill(scratch: &Scratch) {
     for (_, path) in cgroup.paths() {
         assert!(!fs::exists(&path).unwrap(), "{path}");
     }
+}
+
+/// The creator is killed before, between and after the directories. Without the plan in `Saved` the first assertion fails.
+#[test]
+fn privileged_what_a_killed_creator_made_goes() {
+    needs!(root, cgroup_v2(), cgroup_v1("pids"));
+    let scratch = Scratch::new("planned");
+    let (path, limits) = (format!("{}/deep/er", scratch.path()), resources(r#"{"pids":{"limit":50}}"#));
+    let prepare = || Prepared::new(scratch.layout(), scratch.request(&path), &limits).unwrap();
+    let stored = |prepared: &Prepared<'_>| -> Saved {
+        serde_json::from_str(&serde_json::to_string(&prepared.to_saved()).unwrap()).unwrap()
+    };
+    let prepared = prepare();
+    let saved = stored(&prepared);
+    // Nothing was made yet.
+    Cgroup::from_saved(&saved).unwrap().remove().unwrap();
+    let (made, _) = prepared.make(&limits).unwrap();
+    let paths: Vec<String> = made.paths().map(|(_, path)| path).collect();
+    assert!(paths.len() > 1 && paths.iter().all(|path| fs::exists(path).unwrap()), "{paths:?}");
+    fs::remove_dir(&paths[0]).unwrap();
+    Cgroup::from_saved(&saved).unwrap().remove().unwrap();
+    for path in &paths {
+        assert!(!fs::exists(path).unwrap(), "{path}");
+        // Of those above only what the creation made.
+        assert!(!fs::exists(path.trim_end_matches("/deep/er")).unwrap(), "{path}");
+    }
+    // Another one's by that name is neither removed nor killed.
+    let saved = stored(&prepare());
+    let (other, _) = prepare().make(&limits).unwrap();
+    let child = Waiting::new("sleep 100");
+    other.add(child.pid()).unwrap();
+    let mut child = child.go();
+    let left = Cgroup::from_saved(&saved).unwrap();
+    assert!(left.kill(Signal::KILL).is_err());
+    left.remove().unwrap();
+    assert!(child.try_wait().unwrap().is_none());
+    assert!(paths.iter().all(|path| fs::exists(path).unwrap()), "{paths:?}");
+    other.kill(Signal::KILL).unwrap();
+    child.wait().unwrap();
+    other.remove().unwrap();
 }
 
 #[test]

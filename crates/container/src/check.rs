@@ -5,13 +5,16 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use volume::Volumes;
 
-use crate::containers::Containers;
+use crate::containers::{Containers, STATES};
 use crate::error::{Error, Result};
+use crate::network::NETWORKS;
 use crate::value::name::ContainerId;
+use crate::volumes;
 
 /// Directories below the run directory that have an entry for each container.
-const RUN: [&str; 5] = ["c", "alive", "etc", "s", "mcs"];
+const RUN: [&str; 6] = [STATES, "alive", "etc", "s", "mcs", NETWORKS];
 /// The directory of claimed id ranges: each file holds a container's id.
 const CLAIMS: &str = "ids";
 
@@ -44,6 +47,36 @@ pub enum LeftOver {
         /// Path below the run directory.
         path: String,
     },
+    /// A volume that a killed command was making or removing.
+    #[error("`volumes/{name}` is half a volume")]
+    HalfVolume {
+        /// Its name on the disk.
+        name: String,
+    },
+    /// A volume whose description cannot be read.
+    #[error("{reason}")]
+    Volume {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A container's volume that is gone.
+    #[error("volume `{name}` of container `{id}` is not there")]
+    NoVolume {
+        /// Its name.
+        name: String,
+        /// The container.
+        id: String,
+    },
+    /// A secret that no container can get.
+    #[error("{reason}")]
+    Secret {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl Containers<'_> {
@@ -56,6 +89,9 @@ impl Containers<'_> {
         // Asked when it counts: others make containers meanwhile, the directory first and the rest after it.
         let is_known = |text: &str| rustix::fs::lstat(self.root().join("containers").join(text)).is_ok();
         let mut found = Vec::new();
+        let volumes = volumes::open(self.store())?;
+        check_volumes(&volumes, &mut found)?;
+        self.check_secrets(&mut found)?;
         let names = self.names_directory()?;
         let holder = |name: &str| {
             let target = rustix::fs::readlinkat(&names, name, Vec::new()).ok()?.into_string().ok()?;
@@ -69,6 +105,11 @@ impl Containers<'_> {
         for id in &ids {
             match self.record(id) {
                 Ok(Some(record)) => {
+                    for point in record.mounts.iter().filter(|point| point.kind == "volume") {
+                        if volume::Name::new(&point.name).is_ok_and(|name| !volumes.is_there(&name)) {
+                            found.push(LeftOver::NoVolume { name: point.name.clone(), id: id.to_string() });
+                        }
+                    }
                     if let Some(name) = record.name
                         && holder(&name).as_ref() != Some(id)
                     {
@@ -118,11 +159,34 @@ impl Containers<'_> {
             }
             LeftOver::Runtime { path } => {
                 let (directory, name) = path.split_once('/').unwrap_or((path, ""));
+                match (directory, ContainerId::parse(name)) {
+                    // With its cgroup, and what is left of its processes.
+                    (STATES, Some(id)) => self.forget_process(&id)?,
+                    // With the program that connected it.
+                    (NETWORKS, Some(id)) => self.disconnect(&id)?,
+                    _ => {}
+                }
                 files::remove_tree(self.runtime_directory(directory)?, name)?;
                 Ok("removed")
             }
             LeftOver::Record { id } => Err(Error::Helper {
                 message: format!("remove it with `brig rm -f {}`", &id[..12.min(id.len())]),
+            }),
+            LeftOver::HalfVolume { .. } => {
+                volumes::open(self.store())?.sweep()?;
+                Ok("removed")
+            }
+            LeftOver::Volume { name, .. } => Err(Error::Helper {
+                message: format!("its files are in `{}`: save them, then `brig volume rm {name}`", {
+                    let name = volume::Name::new(name)?;
+                    volumes::open(self.store())?.mountpoint(&name).display().to_string()
+                }),
+            }),
+            LeftOver::NoVolume { name, .. } => Err(Error::Helper {
+                message: format!("what was in it is lost; `brig volume create {name}` makes an empty one"),
+            }),
+            LeftOver::Secret { name, .. } => Err(Error::Helper {
+                message: format!("give it its value again: `brig secret create --replace {name} FILE`"),
             }),
         };
         let found = self.check()?;
@@ -133,6 +197,14 @@ impl Containers<'_> {
                 (left, outcome)
             })
             .collect())
+    }
+
+    /// What no container could be given.
+    fn check_secrets(&self, found: &mut Vec<LeftOver>) -> Result<()> {
+        for (name, error) in secret::Secrets::open(self.store().root())?.check()? {
+            found.push(LeftOver::Secret { name, reason: files::chain(&error) });
+        }
+        Ok(())
     }
 
     fn is_locked(&self, id: &str) -> Result<bool> {
@@ -148,6 +220,22 @@ impl Containers<'_> {
         rustix::fs::open(self.root().join("names"), flags, Mode::empty())
             .map_err(|source| system("open", "names", source))
     }
+}
+
+fn check_volumes(volumes: &Volumes, found: &mut Vec<LeftOver>) -> Result<()> {
+    found.extend(volumes.left_over()?.into_iter().map(|name| LeftOver::HalfVolume { name }));
+    for name in volumes.names()? {
+        match volumes.meta(&name) {
+            // Removed meanwhile.
+            Err(error) if error.is_missing() => {}
+            Err(error) => {
+                let reason = files::chain(&error);
+                found.push(LeftOver::Volume { name: name.to_string(), reason });
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn system(action: &'static str, path: &str, source: rustix::io::Errno) -> Error {

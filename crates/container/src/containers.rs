@@ -58,7 +58,7 @@ pub struct Reserved {
 }
 
 /// Name of the run-time directory with the runtime's records.
-const STATES: &str = "c";
+pub(crate) const STATES: &str = "c";
 /// Name of the run-time directory with what the engine makes for `/etc`.
 const ETC: &str = "etc";
 /// Name of the run-time directory with fifos and monitors' sockets.
@@ -113,6 +113,11 @@ impl<'a> Containers<'a> {
     #[must_use]
     pub fn root(&self) -> &Path {
         self.store.path()
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Store {
+        self.store
     }
 
     /// Whose the files of images are.

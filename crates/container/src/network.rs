@@ -17,7 +17,7 @@ use crate::value::name::ContainerId;
 use crate::weakening::{WeakeningKind, Weakenings};
 
 /// Name of the run-time directory with what is kept of the networks of containers that run.
-const NETWORKS: &str = "net";
+pub(crate) const NETWORKS: &str = "net";
 /// How often a start looks for free ports again that somebody took in between.
 const ATTEMPTS: usize = 4;
 /// Ports below it are root's, unless the host says otherwise.

@@ -304,15 +304,6 @@ fn make_in(
     let layout = Layout::detect()?;
     // systemd makes no empty scope: its cgroup comes with the process.
     let by_systemd = request.cgroup.driver == Driver::Systemd;
-    let views = if by_systemd {
-        vec![facts::systemd_view(&layout)?]
-    } else {
-        let cgroup = made_cgroup.insert(make_cgroup(&layout, &request, None, report)?);
-        let views = facts::cgroup_views(&layout, cgroup);
-        // `brig run` has layers, and shows nothing of the host's instead.
-        let bundle = request.layers.is_none();
-        if views.is_empty() && bundle { facts::caller_views(&layout) } else { views }
-    };
     let mut saved = Saved {
         id: request.id.to_owned(),
         pid: 0,
@@ -323,11 +314,22 @@ fn make_in(
         cgroup: None,
         spec: spec.clone(),
     };
-    if let Some(cgroup) = made_cgroup {
-        // For whoever cleans up if this process is killed before there is another.
+    let views = if by_systemd {
+        vec![facts::systemd_view(&layout)?]
+    } else {
+        // For whoever cleans up if this process is killed: first what will be there, then what is.
+        let begin = |planned| {
+            saved.cgroup = Some(planned);
+            saved.write(directory)
+        };
+        let cgroup = made_cgroup.insert(make_cgroup(&layout, &request, None, begin, report)?);
         saved.cgroup = Some(cgroup.to_saved());
         saved.write(directory)?;
-    }
+        let views = facts::cgroup_views(&layout, cgroup);
+        // `brig run` has layers, and shows nothing of the host's instead.
+        let bundle = request.layers.is_none();
+        if views.is_empty() && bundle { facts::caller_views(&layout) } else { views }
+    };
     let mut facts = facts::read(request.bundle, views, true);
     facts.no_pivot = request.no_pivot;
     facts.keep_keyring = request.keep_keyring;
@@ -369,7 +371,7 @@ fn make_in(
     saved.pid = launched.pid.as_raw_nonzero().get();
     saved.start_time = state::start_time(saved.pid).unwrap_or_default();
     if by_systemd {
-        *made_cgroup = Some(make_cgroup(&layout, &request, Some(saved.pid), report)?);
+        *made_cgroup = Some(make_cgroup(&layout, &request, Some(saved.pid), |_| Ok(()), report)?);
     }
     saved.cgroup = made_cgroup.as_ref().map(Cgroup::to_saved);
     saved.write(directory)?;
@@ -403,6 +405,7 @@ fn make_cgroup(
     layout: &Layout,
     request: &Request<'_>,
     leader: Option<i32>,
+    begin: impl FnOnce(cgroup::Saved) -> Result<()>,
     report: &mut Report,
 ) -> Result<Cgroup> {
     let linux = request.spec.linux.as_ref();
@@ -422,7 +425,10 @@ fn make_cgroup(
     };
     let mut asked = allow::with_device_policy(&request.spec);
     legacy::drop_unlimited_pids(&request.spec, &mut asked);
-    let (cgroup, warnings) = match Cgroup::create(layout, &wanted, &asked) {
+    let prepared = cgroup::Prepared::new(layout, wanted, &asked)?;
+    begin(prepared.to_saved())?;
+    files::pause::at("cgroup.planned");
+    let (cgroup, warnings) = match prepared.make(&asked) {
         // An engine takes systemd where it finds it; nobody insisted on it. What was asked for is refused below.
         Err(error @ cgroup::Error::Systemd { .. }) if request.default_resources.is_some() => {
             report.warnings.push(format!("{error}: the container has no limits"));
@@ -430,6 +436,7 @@ fn make_cgroup(
         }
         result => result?,
     };
+    files::pause::at("cgroup.made");
     report.warnings.extend(warnings.iter().map(ToString::to_string));
     let mut defaults = defaults;
     if cgroup.driver() == Driver::None && !request.require_defaults {

@@ -132,19 +132,41 @@ impl Secrets {
     /// [`Error::Damaged`], [`Error::System`].
     pub fn list(&self) -> Result<Vec<Meta>> {
         let mut list = Vec::new();
-        for entry in Dir::read_from(&self.directory).map_err(Error::system("list"))? {
-            let entry = entry.map_err(Error::system("list"))?;
-            let Some(name) = entry.file_name().to_str().ok().and_then(|name| Name::new(name).ok()) else {
-                continue;
-            };
+        for name in self.names()? {
             match self.read(name.as_str()) {
                 // Removed meanwhile.
                 Err(error) if error.is_missing() => {}
                 other => list.push(other?.meta),
             }
         }
-        list.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(list)
+    }
+
+    /// The secrets that cannot be opened, with the reason, by name.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn check(&self) -> Result<Vec<(String, Error)>> {
+        let mut found = Vec::new();
+        for name in self.names()? {
+            match self.value(name.as_str()) {
+                Ok(_) => {}
+                // Removed meanwhile.
+                Err(error) if error.is_missing() => {}
+                Err(error) => found.push((name.to_string(), error)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn names(&self) -> Result<Vec<Name>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.directory).map_err(Error::system("list"))? {
+            let entry = entry.map_err(Error::system("list"))?;
+            names.extend(entry.file_name().to_str().ok().and_then(|name| Name::new(name).ok()));
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Opens a secret's value.

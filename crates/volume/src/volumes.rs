@@ -334,6 +334,25 @@ impl Volumes {
     /// [`Error::System`], [`Error::Inside`].
     pub fn sweep(&self) -> Result<usize> {
         let Some(_alone) = lock::try_exclusive(self.own_file()?)? else { return Ok(0) };
+        let staged = self.staged()?;
+        for name in &staged {
+            self.remove_tree(name)?;
+        }
+        Ok(staged.len())
+    }
+
+    /// What [`Self::sweep`] would remove, by the names on the disk.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn left_over(&self) -> Result<Vec<String>> {
+        match lock::try_exclusive(self.own_file()?)? {
+            Some(_alone) => self.staged(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn staged(&self) -> Result<Vec<String>> {
         let fail = |errno| Error::system("list", "")(errno);
         let mut staged = Vec::new();
         for entry in Dir::read_from(&self.directory).map_err(fail)? {
@@ -342,10 +361,13 @@ impl Volumes {
                 entry.file_name().to_str().ok().filter(|name| name.starts_with(STAGED)).map(str::to_owned),
             );
         }
-        for name in &staged {
-            self.remove_tree(name)?;
-        }
-        Ok(staged.len())
+        Ok(staged)
+    }
+
+    /// Whether there is a volume of that name.
+    #[must_use]
+    pub fn is_there(&self, name: &Name) -> bool {
+        open_directory(&self.directory, name.as_str()).is_ok()
     }
 
     /// Bytes that a volume takes on the disk. What cannot be looked into is not counted.
