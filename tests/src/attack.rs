@@ -204,6 +204,15 @@ impl Paused {
         panic!("`{point}` is not reached");
     }
 
+    /// Kills it where it stands.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child of ours");
+        self.child.wait().expect("a child of ours");
+    }
+
     /// Lets it go on, and waits for its end: exit code, standard output and error.
     ///
     /// # Panics

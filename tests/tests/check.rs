@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::os::unix::fs::symlink;
 
+use tests::attack::Paused;
 use tests::running::Running;
 use tests::{Brig, story};
 
@@ -65,6 +68,84 @@ story!(what_is_damaged_is_found_and_mended, [root, user], |brig| {
     assert_eq!(check(brig, &[]).0, 0);
     let (code, told) = check(brig, &["--contents", "--repair"]);
     assert!(code == 1 && told.contains("not mended"), "{told}");
+    brig.ok(&["rm", "kept"]);
+});
+
+/// The cgroups of a container, on this machine.
+fn cgroups(id: &str) -> Vec<String> {
+    let name = format!("brig-{id}*");
+    let output = Command::new("find").args(["/sys/fs/cgroup", "-name", &name]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+// Before the plan of a cgroup was kept, the second moment left directories that nothing found.
+story!(a_start_that_is_killed_at_its_cgroup_leaves_none, [root], |brig| {
+    let brig = brig.with_seams();
+    brig.import_busybox();
+    for (number, point) in ["cgroup.planned", "cgroup.made"].iter().enumerate() {
+        let mut command = brig.command(&["run", "--rm", "busybox", "true"]);
+        let paused = Paused::at(&mut command, point, &brig.directory().join(format!("pause{number}")));
+        let ids = brig.containers();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(cgroups(&ids[0]).is_empty(), *point == "cgroup.planned", "{:?}", cgroups(&ids[0]));
+        paused.kill();
+        // The next command that is not in a hurry sweeps.
+        brig.ok(&["images"]);
+        assert_eq!(cgroups(&ids[0]), Vec::<String>::new());
+        assert_eq!(check(&brig, &[]), (0, "nothing is wrong\n".to_owned()));
+    }
+    // Also where the container is gone, and its state is not.
+    let mut command = brig.command(&["run", "--rm", "busybox", "true"]);
+    let paused = Paused::at(&mut command, "cgroup.made", &brig.directory().join("pause"));
+    let id = brig.containers().remove(0);
+    paused.kill();
+    fs::remove_dir_all(brig.store().join("containers").join(&id)).unwrap();
+    assert!(!cgroups(&id).is_empty());
+    let (code, mended) = check(&brig, &["--repair"]);
+    assert!(code == 0 && mended.contains(&format!("c/{id}")), "{mended}");
+    assert_eq!(cgroups(&id), Vec::<String>::new());
+    assert_eq!(check(&brig, &[]), (0, "nothing is wrong\n".to_owned()));
+});
+
+story!(what_is_wrong_with_volumes_and_secrets_is_said, [root, user], |brig| {
+    brig.import_busybox();
+    brig.ok(&["volume", "create", "data"]);
+    brig.ok(&["volume", "create", "rotten"]);
+    brig.ok(&["run", "--name", "kept", "-v", "data:/data", "busybox", "true"]);
+    fs::write(brig.directory().join("value"), "x").unwrap();
+    brig.ok(&["secret", "create", "word", brig.directory().join("value").to_str().unwrap()]);
+    whole(brig);
+    let volumes = brig.store().join("volumes");
+    let give = |path: &Path| {
+        if let Some(user) = brig.as_user() {
+            user.give(path);
+        }
+    };
+    fs::create_dir_all(volumes.join(".staged-half/data/x")).unwrap();
+    give(&volumes.join(".staged-half"));
+    fs::rename(volumes.join("data"), brig.directory().join("gone")).unwrap();
+    fs::write(volumes.join("rotten/meta.json"), "{").unwrap();
+    let key = brig.store().join("secrets/.key");
+    let mut bytes = fs::read(&key).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&key, &bytes).unwrap();
+    let (code, found) = check(brig, &[]);
+    assert_eq!(code, 1);
+    for line in ["volumes/.staged-half", "volume `data` of container", "volume `rotten` is", "secret `word`"] {
+        assert!(found.contains(line), "{line}: {found}");
+    }
+    // What can be mended is; the rest is told with what to type.
+    let (code, told) = check(brig, &["--repair"]);
+    assert_eq!(code, 1, "{told}");
+    assert!(!volumes.join(".staged-half").exists() && volumes.join("rotten/data").exists(), "{told}");
+    for hint in ["brig volume create data", "brig volume rm rotten", "brig secret create --replace word"] {
+        assert!(told.contains(hint), "{hint}: {told}");
+    }
+    brig.ok(&["volume", "create", "data"]);
+    brig.ok(&["volume", "rm", "rotten"]);
+    bytes[0] ^= 1;
+    fs::write(&key, &bytes).unwrap();
+    whole(brig);
     brig.ok(&["rm", "kept"]);
 });
 

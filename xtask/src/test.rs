@@ -11,7 +11,7 @@ use std::time::Duration;
 use testkit::{Hygiene, TempDir, find_program};
 
 use crate::counts::Counts;
-use crate::{aarch64, cargo, fuzz, packages, vm};
+use crate::{aarch64, cargo, faults, fuzz, packages, vm};
 
 /// How long an ended orphan may wait for us, and whoever waits for its process namespace to end with it.
 const REAPS_EVERY: Duration = Duration::from_millis(50);
@@ -80,6 +80,17 @@ pub(crate) fn run() -> ExitCode {
         tests(&mut counts, &brig, &seams, &skips);
         vm::count(&mut counts, &brig, &seams);
         fuzz::check(&mut counts);
+        match faults::lack() {
+            None => check(
+                &mut counts,
+                "faults",
+                Command::new(faults::program()).args(["faults", "--seconds", "80"]),
+            ),
+            Some(lack) => {
+                println!("== faults: skipped: {lack}");
+                counts.skipped += 1;
+            }
+        }
         let left = before.left_behind();
         for line in &left {
             println!("left behind: {line}");

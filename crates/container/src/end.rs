@@ -11,7 +11,7 @@ use oci::Moment;
 use runtime::lsm::selinux::is_on;
 
 use crate::containers::{Containers, Reserved};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lsm::selinux;
 use crate::record::Record;
 use crate::start::{become_loop, monitor_failed};
@@ -82,14 +82,7 @@ fn take_down(containers: &Containers<'_>, id: &ContainerId, life: &mut Life) -> 
             life.oom_killed |= saved.open_cgroup().ok().flatten().is_some_and(|cgroup| {
                 cgroup.stats().is_ok_and(|stats| stats.memory.is_some_and(|memory| memory.oom_kills > 0))
             });
-            let mappings = saved.spec.linux.as_ref().map_or(&[][..], |linux| &linux.uid_mappings);
-            let span = mappings.first().map(|range| Span { start: range.host_id, count: range.size });
-            done = container.delete(true).map(drop).map_err(Into::into);
-            if let Some(span) = span.filter(|_| rustix::process::geteuid().is_root()) {
-                let released =
-                    |directory: OwnedFd| Ok(allocate::release(directory.as_fd(), span, id.as_str())?);
-                done = done.and(containers.runtime_directory("ids").and_then(released));
-            }
+            done = containers.delete_process(id, container);
         }
         Err(runtime::Error::NoContainer(_)) => {}
         Err(error) => done = Err(error.into()),
@@ -99,6 +92,21 @@ fn take_down(containers: &Containers<'_>, id: &ContainerId, life: &mut Life) -> 
         done = done.and(containers.runtime_directory("mcs").and_then(released));
     }
     done
+}
+
+impl Containers<'_> {
+    /// Removes what the runtime has of a container, and gives its ids back.
+    pub(crate) fn delete_process(&self, id: &ContainerId, container: runtime::Container<'_>) -> Result<()> {
+        let linux = container.saved().spec.linux.as_ref();
+        let mappings = linux.map_or(&[][..], |linux| &linux.uid_mappings);
+        let span = mappings.first().map(|range| Span { start: range.host_id, count: range.size });
+        let deleted = container.delete(true).map(drop).map_err(Error::from);
+        let Some(span) = span.filter(|_| rustix::process::geteuid().is_root()) else { return deleted };
+        let released = self
+            .runtime_directory("ids")
+            .and_then(|directory| Ok(allocate::release(directory.as_fd(), span, id.as_str())?));
+        deleted.and(released)
+    }
 }
 
 /// How long to wait until the container's restart policy starts it again, if it does.

@@ -24,7 +24,7 @@ pub fn at(name: &str) {
     }
     let directory = std::env::var_os("BRIG_PAUSE_DIR").expect("BRIG_PAUSE_AT comes with BRIG_PAUSE_DIR");
     let directory = std::path::PathBuf::from(directory);
-    std::fs::write(directory.join(format!("{name}.reached")), "").expect("the test made BRIG_PAUSE_DIR");
+    std::fs::write(directory.join(format!("{name}.reached")), "1").expect("the test made BRIG_PAUSE_DIR");
     let go = directory.join(format!("{name}.go"));
     for _ in 0..60_000 {
         if go.exists() {

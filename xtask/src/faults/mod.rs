@@ -133,7 +133,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
 }
 
 /// What this machine lacks for the harness.
-fn lack() -> Option<String> {
+pub(crate) fn lack() -> Option<String> {
     if !Need::Root.is_met() {
         return Some("needs root, which mounts the small disks".to_owned());
     }
@@ -143,7 +143,7 @@ fn lack() -> Option<String> {
 }
 
 /// This program.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     std::env::current_exe().expect("/proc is mounted")
 }
 

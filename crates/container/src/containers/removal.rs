@@ -134,7 +134,7 @@ impl Containers<'_> {
     /// Removes the cgroup of a container and what else the runtime keeps of its process, which is killed if it lives.
     pub(crate) fn forget_process(&self, id: &ContainerId) -> Result<()> {
         match runtime::Container::load(&self.states, id.as_str()) {
-            Ok(container) => drop(container.delete(true)?),
+            Ok(container) => self.delete_process(id, container)?,
             Err(runtime::Error::NoContainer(_)) => {}
             Err(error) => return Err(error.into()),
         }
