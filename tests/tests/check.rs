@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
-use std::os::unix::fs::symlink;
 
 use tests::attack::Paused;
 use tests::running::Running;
@@ -131,7 +131,8 @@ story!(what_is_wrong_with_volumes_and_secrets_is_said, [root, user], |brig| {
     fs::write(&key, &bytes).unwrap();
     let (code, found) = check(brig, &[]);
     assert_eq!(code, 1);
-    for line in ["volumes/.staged-half", "volume `data` of container", "volume `rotten` is", "secret `word`"] {
+    for line in ["volumes/.staged-half", "volume `data` of container", "volume `rotten` is", "secret `word`"]
+    {
         assert!(found.contains(line), "{line}: {found}");
     }
     // What can be mended is; the rest is told with what to type.

@@ -127,6 +127,51 @@ story!(a_container_that_ended, [root, user, bare], |brig| {
     brig.ok(&["rm", "box"]);
 });
 
+story!(a_container_that_does_not_run_has_its_mounts, [root, user], |brig| {
+    brig.import_busybox();
+    let at = |name: &str| brig.directory().join(name);
+    for name in ["host", "kept"] {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("old"), format!("{name}\n")).unwrap();
+    }
+    fs::write(at("given"), "given\n").unwrap();
+    fs::write(at("file"), "file\n").unwrap();
+    if let Some(user) = brig.as_user() {
+        user.give(brig.directory());
+    }
+    let bind = |name: &str, rest: &str| format!("{}:{rest}", at(name).display());
+    let (host, kept, file) = (bind("host", "/host"), bind("kept", "/kept:ro"), bind("file", "/etc/file"));
+    let mounts = ["-v", "data:/deep/data", "-v", &host, "-v", &kept, "-v", &file];
+    let flags = ["create", "--name", "box", "--tmpfs", "/memory"];
+    let script = "cat /deep/data/given /host/given /host/old";
+    brig.ok(&[&flags[..], &mounts, &["busybox", "sh", "-c", script]].concat());
+    let given = at("given").to_str().unwrap().to_owned();
+    // It never ran: what it mounts over is made, as its start would.
+    for round in ["new", "ended"] {
+        brig.ok(&["cp", &given, "box:/deep/data/"]);
+        brig.ok(&["cp", &given, "box:/host/"]);
+        let refused = brig.run(&["cp", &given, "box:/kept/"]);
+        assert!(refused.code == 1 && refused.stderr.contains("Read-only file system"), "{round}: {refused}");
+        let out = at("out").to_str().unwrap().to_owned();
+        for (inside, text) in
+            [("/kept/old", "kept\n"), ("/etc/file", "file\n"), ("/deep/data/given", "given\n")]
+        {
+            brig.ok(&["cp", &format!("box:{inside}"), &out]);
+            assert_eq!(fs::read_to_string(&out).unwrap(), text, "{round}");
+        }
+        assert_eq!(brig.ok(&["start", "-a", "box"]), "given\ngiven\nhost\n", "{round}");
+    }
+    assert_eq!(fs::read_to_string(at("host/given")).unwrap(), "given\n");
+    // It is not in the container's own layer.
+    assert!(!brig.ok(&["diff", "box"]).contains("given"));
+    // The guard is that of the day: what became a refused path is not mounted.
+    fs::remove_dir_all(at("host")).unwrap();
+    std::os::unix::fs::symlink("/etc", at("host")).unwrap();
+    let refused = brig.run(&["cp", "box:/host/passwd", "-"]);
+    assert!(refused.code == 1 && refused.stderr.contains("--allow-host-path"), "{refused}");
+    brig.ok(&["rm", "box"]);
+});
+
 story!(archives_come_and_go, [root, user], |brig| {
     brig.import_busybox();
     let _running = Running::start(brig, "box", &[], TREE);

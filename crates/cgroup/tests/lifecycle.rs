@@ -7,8 +7,8 @@ mod scratch;
 use std::fs;
 
 use cgroup::{
-    Cgroup, Controller, Controllers, Driver, Error, Hierarchies, Kind, Layout, Prepared, Request, Saved, Strictness,
-    Warning,
+    Cgroup, Controller, Controllers, Driver, Error, Hierarchies, Kind, Layout, Prepared, Request, Saved,
+    Strictness, Warning,
 };
 use oci::runtime::Resources;
 use rustix::process::Signal;

@@ -133,7 +133,7 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
     let image = site.store.image(&lease.manifest)?;
     let snapshot = site.store.prepare(&image)?;
     let mut options = kept.options;
-    let _held = volumes::hold(site, &options)?;
+    let _held = volumes::hold(site.store, &options)?;
     options.detached = true;
     let categories = if selinux::wants_categories(&options) {
         Some(Categories::reserve(site.containers.runtime_directory("mcs")?, id.as_str())?)

@@ -5,6 +5,8 @@
 //! does not: the helper mounts the container's layers in a mount namespace of its own. Either way nothing of the
 //! container is executed or loaded (CVE-2019-14271, CVE-2026-41567).
 
+mod mounted;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -23,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::helper::{self, Answer};
 use crate::value::name::ContainerId;
 use crate::weaken::{self, Defence};
+use mounted::Mounted;
 
 /// What of the container is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,7 @@ enum Source {
         store: PathBuf,
         directory: String,
         layers: Vec<String>,
+        mounted: Mounted,
         // Nobody starts the container while we write to its layer.
         _held: Option<Lock>,
     },
@@ -73,6 +77,12 @@ impl View {
         if let Some(saved) = running(containers, id)? {
             return Ok(Self { scope, source: Source::of_process(&saved)? });
         }
+        let mounted = match scope {
+            Scope::Root => Mounted::default(),
+            Scope::All | Scope::Writable => Mounted::of(store, containers, id)?,
+        };
+        // The targets of the mounts of one that never ran are made, as a start makes them.
+        let scope = if mounted.is_new && !mounted.is_empty() { Scope::Writable } else { scope };
         let held = match scope {
             Scope::Writable => {
                 // Shared: it does not look like a container that lives, and excludes who would start it.
@@ -89,6 +99,7 @@ impl View {
             store: store.path().to_owned(),
             directory: format!("containers/{id}"),
             layers: lease.layers.iter().rev().map(|chain| format!("layers/{}/fs", chain.hex())).collect(),
+            mounted,
             _held: held,
         };
         Ok(Self { scope, source })
@@ -106,11 +117,11 @@ impl View {
                 })?
                 .finish()
             }
-            Source::Stopped { ownership, store, directory, layers, .. } => {
+            Source::Stopped { ownership, store, directory, layers, mounted, .. } => {
                 helper::as_owner(ownership, flags::NEWNS, || {
                     let writable = self.scope == Scope::Writable;
                     let user = matches!(ownership, Ownership::Mapped { .. });
-                    let root = mount(store, directory, layers, writable, user)?;
+                    let root = mount(store, directory, layers, mounted, (writable, user))?;
                     work(root.as_fd())
                 })
             }
@@ -218,8 +229,8 @@ fn mount(
     store: &std::path::Path,
     directory: &str,
     layers: &[String],
-    writable: bool,
-    user: bool,
+    mounts: &Mounted,
+    (writable, user): (bool, bool),
 ) -> std::result::Result<OwnedFd, String> {
     let store = files::open_directory(store).map_err(|error| files::chain(&error))?;
     let open = |path: &str| {
@@ -229,6 +240,7 @@ fn mount(
     };
     let mut lower = layers.iter().map(|path| open(path)).collect::<std::result::Result<Vec<_>, _>>()?;
     let upper = open(&format!("{directory}/upper"))?;
+    let is_mount = writable || !lower.is_empty();
     let mounted = if writable {
         let work = open(&format!("{directory}/work"))?;
         runtime::mount_layers(&lower, Some((upper.as_fd(), work.as_fd())), user)
@@ -240,5 +252,10 @@ fn mount(
     };
     let mounted = mounted.map_err(|error| files::chain(&error))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mounted = if mounts.is_empty() {
+        mounted
+    } else {
+        mounts.attach(mounted, open(directory)?.as_fd(), is_mount, writable)?
+    };
     rustix::fs::openat(&mounted, ".", flags, Mode::empty()).map_err(|errno| format!("open the root: {errno}"))
 }

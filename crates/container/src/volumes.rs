@@ -316,13 +316,13 @@ fn from_image(config: &Config, options: &mut Options, warnings: &mut Vec<String>
 ///
 /// # Errors
 /// [`Error::NoVolume`] for one that is gone.
-pub(crate) fn hold(site: &Site<'_>, options: &Options) -> Result<Vec<Held>> {
+pub(crate) fn hold(store: &Store, options: &Options) -> Result<Vec<Held>> {
     let mut held = Vec::new();
     let mut volumes = None;
     for mount in &options.mounts {
         let MountKind::Volume { name, .. } = &mount.kind else { continue };
         if volumes.is_none() {
-            volumes = Some(open(site.store)?);
+            volumes = Some(open(store)?);
         }
         if let Some(volumes) = &volumes {
             held.push(volumes.hold(&Name::new(name)?).map_err(|error| match error.is_missing() {
@@ -360,7 +360,7 @@ pub(crate) fn look(site: &Site<'_>, options: &Options, host: &mut Host) -> Resul
     Ok(())
 }
 
-fn source_of(held: &Held, subpath: Option<&str>) -> Result<VolumeSource> {
+pub(crate) fn source_of(held: &Held, subpath: Option<&str>) -> Result<VolumeSource> {
     match volume::device(&held.meta.options)? {
         Device::Tmpfs(_) | Device::Bind { .. } if subpath.is_some() => {
             Err(Error::value("--mount", subpath.unwrap_or_default(), "this volume is no directory of brig's"))
