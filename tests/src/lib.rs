@@ -9,6 +9,7 @@ mod brig;
 pub mod escape;
 pub mod running;
 pub mod shape;
+pub mod terminal;
 pub mod transcript;
 pub mod world;
 

@@ -17,6 +17,7 @@ mod global;
 mod input;
 mod note;
 mod output;
+mod progress;
 mod runtime;
 mod sealed;
 mod site;

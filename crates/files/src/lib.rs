@@ -9,6 +9,7 @@
 //! * [`procfs`]: `/proc` that no container can have replaced.
 //! * [`atomic`]: a file is there in full or not at all, also after a power cut.
 //! * [`lock`]: `flock(2)`, released when its holder dies.
+//! * [`meter`]: how far long work has come, for another process to show.
 //! * [`remove_tree`]: however deep, and never out of it.
 //! * [`pause`]: where a race test stops us; compiled to nothing without the feature `test-pauses`.
 //! * [`weaken`]: which defences a control leaves out; none without the feature `test-weaken`.
@@ -33,6 +34,7 @@ pub mod atomic;
 mod descriptor;
 mod error;
 pub mod lock;
+pub mod meter;
 pub mod pause;
 pub mod procfs;
 mod relpath;

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use files::atomic;
 use files::lock::{self, Lock};
+use files::meter::Metered;
 use files::weaken::{Defence, is_off};
 use oci::image::{Descriptor, MAX_LAYERS, chain_ids};
 use oci::{Algorithm, Digest, Hasher};
@@ -96,6 +97,8 @@ pub(crate) struct Ingest<'a> {
     /// Bytes of what they became, each time they were unpacked.
     unpacked_bytes: u64,
     next: u32,
+    /// The layer that is worked on, in words for who watches: empty, or such as ` layer 3/7`.
+    layer: String,
 }
 
 impl<'a> Ingest<'a> {
@@ -112,7 +115,23 @@ impl<'a> Ingest<'a> {
             packed_bytes: 0,
             unpacked_bytes: 0,
             next: 0,
+            layer: String::new(),
         })
+    }
+
+    /// Goes on to a layer of an image, which the steps that are watched then name.
+    pub(crate) fn at_layer(&mut self, at: usize, of: usize) {
+        self.layer = format!(" layer {}/{of}", at + 1);
+    }
+
+    /// Begins to read something of `total` bytes, where that is known.
+    pub(crate) fn reading(&self, total: Option<u64>) {
+        self.store.begin(|| format!("reading{}", self.layer), total);
+    }
+
+    /// A reader whose bytes count for the step.
+    pub(crate) fn metered<R>(&self, reader: R) -> Metered<R> {
+        self.store.metered(reader)
     }
 
     /// Stages a blob from a stream; with a descriptor, its size and digest have to match.
@@ -125,7 +144,8 @@ impl<'a> Ingest<'a> {
         let algorithm = expected.map_or(Algorithm::Sha256, |descriptor| descriptor.digest.algorithm());
         let limit = expected.map_or(MAX_BLOB, |descriptor| descriptor.size.min(MAX_BLOB));
         let (name, mut file) = self.file()?;
-        let (digest, size) = copy_hashed(reader, &mut file, algorithm, limit, expected)?;
+        let (digest, size) =
+            copy_hashed(&mut self.store.metered(reader), &mut file, algorithm, limit, expected)?;
         if let Some(descriptor) = expected {
             if size != descriptor.size {
                 return Err(Error::Size {
@@ -227,7 +247,8 @@ impl<'a> Ingest<'a> {
         inherit_mode(&target, beneath.as_ref())?;
         let packed = self.open(blob)?;
         let packed_bytes = packed.metadata().map_err(Error::Input)?.len();
-        let job = Job { blob: packed, target: target.as_fd(), below: beneath };
+        self.store.begin(|| format!("unpacking{}", self.layer), Some(packed_bytes));
+        let job = Job { blob: self.store.metered(packed), target: target.as_fd(), below: beneath };
         let unpacked = unpack::unpack(self.store.ownership(), job)?;
         let Unpacked { diff_id, size, entries, is_whole, skipped, unconfined } = unpacked;
         if let Some(expected) =
@@ -312,6 +333,7 @@ impl<'a> Ingest<'a> {
 
     /// Makes everything staged part of the store; the caller holds the store lock.
     pub(crate) fn commit(mut self) -> Result<()> {
+        self.store.begin(|| "writing to disk".to_owned(), None);
         files::pause::at("store.before-sync");
         rustix::fs::syncfs(&self.session.directory)
             .map_err(|errno| Error::system("syncfs", self.session.path(), errno))?;

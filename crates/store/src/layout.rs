@@ -2,9 +2,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use files::atomic::{self, Durability};
 use files::lock::{self, Lock};
+use files::meter::{Meter, Metered};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -27,6 +29,7 @@ pub struct Store {
     root: OwnedFd,
     path: PathBuf,
     ownership: Ownership,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Store {
@@ -50,7 +53,7 @@ impl Store {
             // An image's setuid files must be out of other users' reach (CVE-2021-41091).
             rustix::fs::fchmod(&root, Mode::RWXU).map_err(|errno| Error::system("chmod", path, errno))?;
         }
-        let store = Self { root, path: path.to_owned(), ownership };
+        let store = Self { root, path: path.to_owned(), ownership, meter: None };
         match store.read_file("format", 16)? {
             Some(format) if format == FORMAT => {}
             Some(found) => {
@@ -67,6 +70,23 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Says how far long work of this store has come from now on.
+    pub fn measure(&mut self, meter: Option<Arc<Meter>>) {
+        self.meter = meter;
+    }
+
+    /// Begins a step of long work, of `total` bytes where that is known.
+    pub(crate) fn begin(&self, step: impl FnOnce() -> String, total: Option<u64>) {
+        if let Some(meter) = &self.meter {
+            meter.begin(&step(), total);
+        }
+    }
+
+    /// A reader or writer whose bytes count for the step.
+    pub(crate) fn metered<T>(&self, inner: T) -> Metered<T> {
+        Metered::new(inner, self.meter.clone())
     }
 
     /// How files of images are owned on disk.

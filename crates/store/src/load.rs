@@ -85,7 +85,7 @@ impl Store {
     /// As [`Store::load`], and [`Error::Input`].
     pub fn load_stream(&self, reader: &mut dyn Read, options: &LoadOptions) -> Result<Vec<Loaded>> {
         let mut ingest = Ingest::begin(self)?;
-        let source = Source::stream(&mut ingest, reader)?;
+        let source = Source::stream(&mut ingest, reader, None)?;
         let _held = self.shared()?;
         self.load_source(ingest, &source, options)
     }
@@ -285,6 +285,7 @@ fn stage(
     let image = Image::new(descriptor, manifest, configuration)?;
     let diff_ids = &image.configuration.rootfs.diff_ids;
     for (at, layer) in image.manifest.layers.iter().enumerate() {
+        ingest.at_layer(at, image.manifest.layers.len());
         if media::layer_compression(&layer.media_type).is_none() {
             return Err(types::ImageError::UnknownMediaType(clip(&layer.media_type)).into());
         }
@@ -292,6 +293,7 @@ fn stage(
             let mut content = source
                 .open(&place(&layer.digest))?
                 .ok_or_else(|| Error::Missing { what: "layer", name: layer.digest.to_string() })?;
+            ingest.reading(Some(layer.size));
             ingest.blob("layer", &mut content, Some(layer))?;
         }
         if !ingest.has_layer(&image.layers[at])? {
@@ -336,11 +338,13 @@ fn load_docker_archive(ingest: &mut Ingest<'_>, source: &Source, manifest: &[u8]
         let chain = chain_ids(&diff_ids);
         let mut layers = Vec::with_capacity(diff_ids.len());
         for (at, member) in entry.layers.iter().enumerate() {
+            ingest.at_layer(at, entry.layers.len());
             let (blob, size) = match (blobs.get(member), ingest.stored_blob(&chain[at])?) {
                 (Some(known), _) => *known,
                 (None, Some(stored)) => stored,
                 (None, None) => {
                     let mut content = source.open(member)?.ok_or_else(|| missing("layer", member))?;
+                    ingest.reading(content.size());
                     let staged = ingest.blob("layer", &mut content, None)?;
                     blobs.insert(member.clone(), staged);
                     staged

@@ -101,7 +101,8 @@ impl Store {
     /// [`Error::Archive`] for what cannot be written, [`Error::Digest`] and [`Error::Size`] for a damaged blob.
     pub fn save_archive(&self, saving: &Saving, format: SaveFormat, out: impl Write) -> Result<()> {
         let limits = archive::Limits::default();
-        let mut pack = archive::Pack::new(out, archive::Mounts::Stay, &limits);
+        self.begin(|| "writing".to_owned(), Some(saving.blobs.values().map(|blob| blob.size).sum()));
+        let mut pack = archive::Pack::new(self.metered(out), archive::Mounts::Stay, &limits);
         for (name, bytes) in documents(saving, format) {
             pack.member(name.as_bytes(), bytes.len() as u64, &mut bytes.as_slice())?;
         }
@@ -137,6 +138,7 @@ impl Store {
                 }
             }
         }
+        self.begin(|| "writing".to_owned(), Some(saving.blobs.values().map(|blob| blob.size).sum()));
         for (digest, blob) in &saving.blobs {
             let manifest = &saving.images[0].0.descriptor;
             let name = match is_layout {
@@ -146,7 +148,8 @@ impl Store {
                 false => digest.hex(),
             };
             let mut checked = self.checked(digest, blob)?;
-            std::io::copy(&mut checked, &mut create(directory, &name)?).map_err(Error::Input)?;
+            std::io::copy(&mut checked, &mut self.metered(create(directory, &name)?))
+                .map_err(Error::Input)?;
             checked.finish(digest, blob.size)?;
         }
         // last: a directory without them is none of its kind

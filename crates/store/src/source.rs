@@ -50,13 +50,15 @@ impl Source {
         if archive::Compression::sniff(&start[..length])? == archive::Compression::None {
             return Self::archive(file);
         }
-        Self::stream(ingest, &mut file)
+        let total = file.metadata().map_err(Error::Input)?.len();
+        Self::stream(ingest, &mut file, Some(total))
     }
 
-    /// Spools a stream, packed or not.
-    pub(crate) fn stream(ingest: &mut Ingest<'_>, reader: &mut dyn Read) -> Result<Self> {
+    /// Spools a stream, packed or not, of `total` bytes where that is known.
+    pub(crate) fn stream(ingest: &mut Ingest<'_>, reader: &mut dyn Read, total: Option<u64>) -> Result<Self> {
         let mut spool = ingest.scratch()?;
-        let unpacked = archive::decompress(reader, &archive::Limits::default())?;
+        ingest.reading(total);
+        let unpacked = archive::decompress(ingest.metered(reader), &archive::Limits::default())?;
         let size = io::copy(&mut unpacked.take(MAX_ARCHIVE + 1), &mut spool).map_err(Error::Input)?;
         if size > MAX_ARCHIVE {
             return Err(Error::Limit { what: "size of an image archive", limit: MAX_ARCHIVE });
@@ -98,6 +100,16 @@ pub(crate) enum Content<'a> {
     File(File),
     /// A part of an archive.
     Member { file: &'a File, offset: u64, end: u64 },
+}
+
+impl Content<'_> {
+    /// Bytes that are left to read, where that is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
+            Self::Member { offset, end, .. } => Some(end - offset),
+        }
+    }
 }
 
 impl Read for Content<'_> {

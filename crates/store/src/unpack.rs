@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use archive::{CompressedDigest, Confinement, Devices, End, Ids, Layer, Limits, Options, Target, Whiteouts};
+use files::meter::Metered;
 use files::weaken::{Defence, is_off};
 use idmap::{Map, NamespaceRequest, Subordinate, in_user_namespace};
 use oci::{Algorithm, Digest};
@@ -77,7 +78,7 @@ impl Ownership {
 /// One layer to unpack.
 pub(crate) struct Job<'a> {
     /// The archive.
-    pub(crate) blob: File,
+    pub(crate) blob: Metered<File>,
     /// An empty directory.
     pub(crate) target: BorrowedFd<'a>,
     /// The layer right below.

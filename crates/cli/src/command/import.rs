@@ -11,6 +11,7 @@ use store::ImportOptions;
 use crate::command::{self, platform};
 use crate::error::Failure;
 use crate::global::Global;
+use crate::progress::{self, Progress};
 use crate::{output, site};
 
 /// Make an image of the tar archive of a root file system
@@ -40,6 +41,7 @@ struct Import {
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Import = command::parse("brig import", args)?;
     let reference: Reference = command::reference(&flags.name)?;
+    let mut size = None;
     let mut reader: Box<dyn Read> = if flags.file == "-" {
         Box::new(io::stdin().lock())
     } else {
@@ -50,6 +52,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             return Err(Failure::user(format!("`{directory}` is a directory, not an archive"))
                 .hint(format!("tar -C {directory} -c . | brig import - {}", flags.name)));
         }
+        size = progress::size(&file);
         Box::new(file)
     };
     let options = ImportOptions {
@@ -57,8 +60,12 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         message: flags.message,
         platform: flags.platform.as_deref().map(platform).transpose()?,
     };
-    let store = site::tidy_store(global)?;
+    let progress = Progress::start(global, flags.quiet, &format!("import {}", flags.name));
+    let mut store = site::tidy_store(global)?;
+    progress.begin("reading", size);
+    store.measure(progress.meter());
     let image = store.import(reader.as_mut(), &reference, &options).map_err(site::of_store)?;
+    drop(progress);
     global.note.object("image", &image.id.to_string(), &flags.name, &["import"]);
     if !flags.quiet {
         output::print(&format!("{}\n", image.id))?;

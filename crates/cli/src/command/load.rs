@@ -10,6 +10,7 @@ use store::LoadOptions;
 use crate::command::{self, platform};
 use crate::error::Failure;
 use crate::global::Global;
+use crate::progress::Progress;
 use crate::{output, site};
 
 /// Load images from an archive or an OCI layout directory
@@ -43,12 +44,15 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     if input.is_none() && io::stdin().is_terminal() {
         return Err(Failure::user("standard input is a terminal").hint("name the archive with `-i FILE`"));
     }
-    let store = site::tidy_store(global)?;
+    let progress = Progress::start(global, flags.quiet, "load");
+    let mut store = site::tidy_store(global)?;
+    store.measure(progress.meter());
     let loaded = match &input {
         Some(path) => store.load(Path::new(path), &options),
         None => store.load_stream(&mut io::stdin().lock(), &options),
     }
     .map_err(site::of_store)?;
+    drop(progress);
     for image in &loaded {
         let name = image.references.first().map(|reference| reference.familiar()).unwrap_or_default();
         global.note.object("image", &image.id.to_string(), &name, &["load"]);

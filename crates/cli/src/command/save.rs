@@ -13,6 +13,7 @@ use store::SaveFormat;
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::progress::Progress;
 use crate::site;
 use crate::target::Target;
 
@@ -35,7 +36,7 @@ struct Save {
     /// Accepted for podman's sake: an archive may hold several images
     #[arg(long, short = 'm', hide = true)]
     multi_image_archive: bool,
-    /// Accepted for podman's sake: nothing is printed
+    /// Show no progress
     #[arg(long, short = 'q', hide = true)]
     quiet: bool,
     /// Names or ids
@@ -59,7 +60,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         Format::OciDir => SaveFormat::OciDirectory,
         Format::DockerDir => SaveFormat::DockerDirectory,
     };
-    let (store, _) = site::store(global)?;
+    let progress = Progress::start(global, flags.quiet, "save");
+    let (mut store, _) = site::store(global)?;
+    store.measure(progress.meter());
     if matches!(format, SaveFormat::OciDirectory | SaveFormat::DockerDirectory) {
         let Some(output) = &flags.output else {
             return Err(Failure::user("a directory is not written to standard output")

@@ -10,6 +10,7 @@ use super::{failure, name, open};
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::progress::Progress;
 
 /// Write the files of a volume as a tar archive
 #[derive(Debug, Parser)]
@@ -34,15 +35,17 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         return Err(Failure::user("an archive is not for a terminal").hint("name a file with `-o FILE`"));
     }
     command::warn_of_confinement(global);
+    let progress = Progress::start(global, false, &format!("volume export {}", flags.name));
     let volumes = open(global)?;
     let held = volumes.hold(&name(&flags.name)?).map_err(failure)?;
+    progress.begin("writing", None);
     match flags.output.filter(|path| path != "-") {
         Some(path) => {
             let file = File::create(&path)
                 .map_err(|error| Failure::user(format!("make `{}`: {error}", path.display())))?;
-            held.export(&volumes, file).map_err(failure)?;
+            held.export(&volumes, progress.metered(file)).map_err(failure)?;
         }
-        None => held.export(&volumes, io::stdout().lock()).map_err(failure)?,
+        None => held.export(&volumes, progress.metered(io::stdout().lock())).map_err(failure)?,
     }
     Ok(0)
 }

@@ -10,6 +10,7 @@ use super::{failure, name, open};
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::progress::{self, Progress};
 
 /// Put the files of a tar archive into a volume
 #[derive(Debug, Parser)]
@@ -31,14 +32,17 @@ struct Import {
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Import = command::parse("brig volume import", args)?;
     command::warn_of_confinement(global);
+    let progress = Progress::start(global, false, &format!("volume import {}", flags.name));
     let volumes = open(global)?;
     let held = volumes.hold(&name(&flags.name)?).map_err(failure)?;
     if flags.file == "-" {
-        held.import(&volumes, io::stdin().lock()).map_err(failure)?;
+        progress.begin("unpacking", None);
+        held.import(&volumes, progress.metered(io::stdin().lock())).map_err(failure)?;
     } else {
         let file = File::open(&flags.file)
             .map_err(|error| Failure::user(format!("open `{}`: {error}", flags.file.display())))?;
-        held.import(&volumes, file).map_err(failure)?;
+        progress.begin("unpacking", progress::size(&file));
+        held.import(&volumes, progress.metered(file)).map_err(failure)?;
     }
     Ok(0)
 }
