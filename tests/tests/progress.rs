@@ -69,10 +69,19 @@ story!(volume_import_shows_how_far_it_is, [root, user], |brig| {
 story!(what_nobody_reads_is_written_slowly_and_shown, [root, user], |brig| {
     brig.import_busybox();
     // a pipe that is not read fills: the command waits, and says so
-    let mut drawing = Drawing::start(&mut brig.command(&["save", "busybox"]), 80);
-    drawing.until("save: writing ");
-    let drawn = drawing.finish();
-    assert_drawn(&drawn, 80);
+    brig.ok(&["create", "--name", "box", "busybox", "true"]);
+    for (arguments, step) in [
+        (&["save", "busybox"][..], "save: writing "),
+        (&["export", "box"], "export box: writing "),
+        (&["cp", "box:/", "-"], "cp: copying"),
+    ] {
+        let mut drawing = Drawing::start(&mut brig.command(arguments), 80);
+        drawing.until(step);
+        let drawn = drawing.finish();
+        assert!(drawn.stdout.len() > 1 << 20, "{arguments:?}");
+        let left = drawn.terminal.rsplit(ERASE).next().unwrap();
+        assert!(left.is_empty() || left.starts_with("Successfully copied "), "{arguments:?}: {left:?}");
+    }
 });
 
 story!(nothing_is_drawn_where_it_is_not_wanted, [root, user], |brig| {

@@ -2,8 +2,10 @@
 
 use std::io::BufWriter;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use archive::{Limits, Mounts, Pack, Skipped};
+use files::meter::{Meter, Metered};
 use store::Store;
 
 use crate::containers::Containers;
@@ -16,7 +18,7 @@ use crate::view::{Scope, View};
 pub(crate) const BUFFER: usize = 256 << 10;
 
 /// Writes a container's root file system to `out`, running or not, without what is mounted in it. Returns what no
-/// archive can hold, one line each.
+/// archive can hold, one line each. Its bytes are counted for who watches.
 ///
 /// # Errors
 /// [`Error::NoContainer`], [`Error::Helper`] with what could not be read or written.
@@ -25,11 +27,13 @@ pub fn export(
     containers: &Containers<'_>,
     id: &ContainerId,
     out: impl AsFd,
+    meter: Option<Arc<Meter>>,
 ) -> Result<Vec<String>> {
     let out = std::fs::File::from(duplicate(out)?);
     let answer = View::open(store, containers, id, Scope::Root)?.within(|root| {
         archive::confine_reading(&[root]);
-        let mut pack = Pack::new(BufWriter::with_capacity(BUFFER, &out), Mounts::Stay, &Limits::default());
+        let out = BufWriter::with_capacity(BUFFER, Metered::new(&out, meter));
+        let mut pack = Pack::new(out, Mounts::Stay, &Limits::default());
         let packed =
             pack.tree(root, b"").and_then(|()| pack.finish()).map_err(|error| files::chain(&error))?.1;
         lines(&packed.skipped)

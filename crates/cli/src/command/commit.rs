@@ -10,6 +10,7 @@ use crate::command;
 use crate::command::run::failure;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::progress::Progress;
 use crate::{input, output, site};
 
 /// Make an image of a container's changes
@@ -67,7 +68,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             .hint("`brig save --format docker-archive` writes docker's format"));
     }
     let reference = flags.name.as_deref().map(command::reference).transpose()?;
-    let (store, _) = site::store(global)?;
+    let progress = Progress::start(global, flags.quiet, &format!("commit {}", flags.container));
+    let (mut store, _) = site::store(global)?;
+    store.measure(progress.meter());
     let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
     let id = containers.find(&flags.container).map_err(failure)?;
     let id_file = flags.iidfile.as_deref().map(input::create_new).transpose()?;
@@ -81,7 +84,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let pause = flags.pause && !flags.no_pause;
     global.note.container(&containers, &id);
     command::warn_of_confinement(global);
+    progress.begin("packing", None);
     let (image, note) = container::commit(&store, &containers, &id, pause, options).map_err(failure)?;
+    drop(progress);
     global.note.happened_by_command();
     global.note.object(
         "image",

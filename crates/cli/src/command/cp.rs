@@ -15,6 +15,7 @@ use crate::command::{self};
 use crate::error::Failure;
 use crate::format::size;
 use crate::global::Global;
+use crate::progress::Progress;
 use crate::{output, site};
 
 /// Copy files between containers and the host
@@ -53,6 +54,7 @@ enum Typed {
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Cp = command::parse("brig cp", args)?;
+    let progress = Progress::start(global, flags.quiet, "cp");
     let (store, _) = site::store(global)?;
     let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
     let source = typed(&containers, &flags.source)?;
@@ -84,7 +86,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         }
     }
     command::warn_of_confinement(global);
+    progress.begin("copying", None);
     let copied = container::copy(&store, &containers, &from, &to, options).map_err(failure)?;
+    drop(progress);
     global.note.happened_by_command();
     for line in &copied.left_out {
         global.log.warning(line);

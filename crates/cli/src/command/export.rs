@@ -10,6 +10,7 @@ use crate::command;
 use crate::command::run::failure;
 use crate::error::Failure;
 use crate::global::Global;
+use crate::progress::Progress;
 use crate::site;
 use crate::target::Target;
 
@@ -33,13 +34,16 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     if flags.output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::user("standard output is a terminal").hint("name a file with `-o FILE`"));
     }
+    let progress = Progress::start(global, false, &format!("export {}", flags.container));
     let (store, _) = site::store(global)?;
     let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
     let id = containers.find(&flags.container).map_err(failure)?;
     let target = Target::create(flags.output.as_deref())?;
     global.note.container(&containers, &id);
     command::warn_of_confinement(global);
-    let left_out = container::export(&store, &containers, &id, &target).map_err(failure)?;
+    progress.begin("writing", None);
+    let left_out = container::export(&store, &containers, &id, &target, progress.meter()).map_err(failure)?;
+    drop(progress);
     target.finish()?;
     global.note.happened_by_command();
     for line in left_out {
