@@ -105,3 +105,42 @@ story!(a_check_is_bounded, [root, user], |brig| {
     assert_eq!(brig.run(&["wait", "--condition=healthy", &id]).code, 1);
     assert_eq!(brig.ok(&["wait", "--condition=running", "--condition=exited", &id]), "137\n");
 });
+
+story!(another_check_for_what_runs, [root, user], |brig| {
+    brig.import_busybox();
+    let id = brig.detached(&["--name", "box"], "touch /tmp/up; sleep 1000");
+    assert!(brig.run(&["healthcheck", "run", "box"]).code != 0);
+    // A container without a check gets one, which its monitor does.
+    brig.ok(&["update", "--health-cmd", "test -e /tmp/up", "--health-interval", "50ms", "box"]);
+    eventually("a check", || health(brig, &id)["Status"] == "healthy");
+    let shown = || -> serde_json::Value {
+        let all: serde_json::Value = serde_json::from_str(&brig.ok(&["inspect", "box"])).unwrap();
+        all[0]["Config"]["Healthcheck"].clone()
+    };
+    assert_eq!(shown()["Interval"], 50_000_000);
+    // One field changes, the others stay.
+    brig.ok(&["update", "--health-retries", "1", "box"]);
+    assert_eq!((&shown()["Interval"], &shown()["Retries"]), (&50_000_000.into(), &1.into()));
+    brig.ok(&["exec", "box", "rm", "/tmp/up"]);
+    eventually("the failure", || health(brig, &id)["Status"] == "unhealthy");
+    // Whoever follows a killed monitor checks as was said last.
+    brig.ok(&["update", "--health-cmd", "true", "box"]);
+    let worker = brig.monitors(&id)[1];
+    let worker = rustix::process::Pid::from_raw(worker).unwrap();
+    rustix::process::kill_process(worker, rustix::process::Signal::KILL).unwrap();
+    eventually("the check", || health(brig, &id)["Status"] == "healthy");
+    // None any more; at the next start either.
+    brig.ok(&["update", "--no-healthcheck", "box"]);
+    assert_eq!(shown(), serde_json::Value::Null);
+    brig.ok(&["restart", "-t", "0", "box"]);
+    assert!(brig.run(&["healthcheck", "run", "box"]).stderr.contains("has no health check"));
+    // At the next start, too.
+    brig.ok(&["update", "--health-cmd", "true", "--health-interval", "50ms", "box"]);
+    brig.ok(&["restart", "-t", "0", "box"]);
+    eventually("a check", || health(brig, &id)["Status"] == "healthy");
+    for wrong in [&["--health-interval", "1us"][..], &["--no-healthcheck", "--health-cmd", "true"]] {
+        let refused = brig.run(&[&["update"], wrong, &["box"]].concat());
+        assert_eq!(refused.code, 1, "{refused}");
+    }
+    brig.ok(&["rm", "-f", "box"]);
+});

@@ -1,19 +1,23 @@
-//! `update`: other limits and another restart policy for a container that exists.
+//! `update`: other limits, another health check and another restart policy for a container that exists.
 //!
 //! What runs is changed first, because only that can be refused; then what is written down. A change that fails half
 //! way is taken back.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use files::atomic::{self, Durability};
+use monitor::control;
+use monitor::health::Schedule;
 use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
+use crate::health::{self, schedule};
 use crate::kept::{KEPT, Kept, SPEC, saved_spec};
 use crate::options::LimitOptions;
-use crate::record::{Record, RestartPolicy};
+use crate::record::{Health, Record, RestartPolicy};
 use crate::spec::resources::{at_least, plain};
+use crate::value::health::{self as check, HealthOptions};
 use crate::value::name::ContainerId;
 use crate::weakening::{WeakeningKind, Weakenings};
 
@@ -24,6 +28,8 @@ pub struct Update {
     pub limits: LimitOptions,
     /// The restart policy.
     pub restart: Option<RestartPolicy>,
+    /// The health check: only what is given is changed.
+    pub health: HealthOptions,
 }
 
 /// The error for a container that is removed at its end and is to be started again.
@@ -57,6 +63,17 @@ pub fn update(containers: &Containers<'_>, id: &ContainerId, update: &Update) ->
         Err(Error::NotStartable { .. }) => None,
         Err(error) => return Err(error),
     };
+    let health = record.health.clone();
+    if update.health != HealthOptions::default() {
+        if kept.is_none() {
+            return Err(Error::Conflict {
+                first: "--health-*".to_owned(),
+                second: "--rm".to_owned(),
+                reason: "nobody checks a container of the foreground that is removed at its end",
+            });
+        }
+        record.health = check::change(&update.health, health.as_ref())?;
+    }
     let before = kept.as_ref().map(|kept| kept.options.limits.clone()).unwrap_or_default();
     let merged = merge(&before, &update.limits);
     let wanted = changed(plain(&merged)?, &update.limits);
@@ -92,9 +109,34 @@ pub fn update(containers: &Containers<'_>, id: &ContainerId, update: &Update) ->
             linux.resources = Some(overlaid(linux.resources.take().unwrap_or_default(), &wanted));
             write(&directory, SPEC, &spec)?;
         }
-        containers.write_record(id, &record)
+        containers.write_record(id, &record)?;
+        match record.health == health {
+            true => Ok(()),
+            false => tell_schedule(containers, id, &directory, record.health.as_ref()),
+        }
     })();
     written.map(|()| warnings)
+}
+
+/// Tells a monitor when to check from now on.
+fn tell_schedule(
+    containers: &Containers<'_>,
+    id: &ContainerId,
+    directory: &OwnedFd,
+    health: Option<&Health>,
+) -> Result<()> {
+    if health.is_none() {
+        // What was found out before is true of a check that is no more.
+        health::reset(directory.as_fd())?;
+    }
+    Schedule::write(health.map(schedule), directory.as_fd())?;
+    if let Some(streams) = containers.streams_of(id)?
+        && let Ok(socket) = control::open(streams.as_fd())
+    {
+        // One that was killed is followed by one that reads what is written.
+        control::put(&socket, control::HEALTH, &[]).ok();
+    }
+    Ok(())
 }
 
 fn running<'a>(containers: &'a Containers<'_>, id: &ContainerId) -> Result<Option<runtime::Container<'a>>> {

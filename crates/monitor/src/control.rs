@@ -28,6 +28,8 @@ pub const END_OF_INPUT: u8 = b'e';
 pub const RESIZE: u8 = b'r';
 /// From a client: a person ends the container. Answered by [`DONE`].
 pub const STOPPING: u8 = b's';
+/// From a client: the waits between checks were changed; see [`crate::health::SCHEDULE`].
+pub const HEALTH: u8 = b'h';
 /// To a client: bytes of the standard output.
 pub const STDOUT: u8 = b'o';
 /// To a client: bytes of the standard error.

@@ -6,7 +6,13 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use files::atomic::{self, Durability};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// File in a container's directory with the waits that were changed since its start; empty where nothing is checked now.
+pub const SCHEDULE: &str = "health.schedule";
+/// Most bytes of it.
+const MAX: u64 = 64;
 
 /// Exit code of a check after which the next comes after [`Schedule::eager`].
 pub const STARTING: u8 = 2;
@@ -34,6 +40,25 @@ impl Schedule {
         let wait = |text: &str| text.parse().ok().filter(|wait| *wait > 0);
         Some(Self { eager: wait(eager)?, usual: wait(usual)? })
     }
+
+    /// Keeps what is true from now on for the monitor of a container that runs.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(schedule: Option<Self>, container: BorrowedFd<'_>) -> files::Result<()> {
+        let text = schedule.map(Self::to_text).unwrap_or_default();
+        atomic::write(container, SCHEDULE, text.as_bytes(), 0o600, Durability::Volatile)
+    }
+
+    /// What was kept since the container's start, or else what the start said.
+    #[must_use]
+    pub fn now(container: BorrowedFd<'_>, at_start: Option<Self>) -> Option<Self> {
+        match files::read_own(container, SCHEDULE, MAX) {
+            Ok(Some(bytes)) => std::str::from_utf8(&bytes).ok().and_then(Self::parse),
+            // What cannot be read changes nothing.
+            Ok(None) | Err(_) => at_start,
+        }
+    }
 }
 
 /// The checks of one container: at most one runs at a time.
@@ -51,10 +76,22 @@ impl Checks {
         Self { schedule, due: now.saturating_add(schedule.eager), running: None }
     }
 
+    /// Other waits from now on, or no more checks: one that runs goes on to its end.
+    pub fn change(&mut self, schedule: Option<Schedule>, now: i64) {
+        match schedule {
+            Some(schedule) => {
+                (self.schedule, self.due) = (schedule, now.saturating_add(schedule.eager));
+            }
+            None => {
+                (self.schedule, self.due) = (Schedule { eager: i64::MAX, usual: i64::MAX }, i64::MAX);
+            }
+        }
+    }
+
     /// When the next is due; none while one runs.
     #[must_use]
     pub fn due(&self) -> Option<i64> {
-        self.running.is_none().then_some(self.due)
+        (self.running.is_none() && self.due < i64::MAX).then_some(self.due)
     }
 
     /// Readable when the one that runs has ended.
@@ -128,5 +165,14 @@ mod tests {
         child.wait().unwrap();
         turn(&mut checks, 110);
         assert_eq!(checks.due(), Some(140));
+        checks.change(Some(Schedule { eager: 1, usual: 2 }), 120);
+        assert_eq!(checks.due(), Some(121));
+        // One that runs is taken at its end, whatever comes after it.
+        turn(&mut checks, 121);
+        checks.change(None, 122);
+        assert!(checks.due().is_none() && checks.process().is_some());
+        checks.running.as_mut().unwrap().0.wait().unwrap();
+        turn(&mut checks, 123);
+        assert!(checks.due().is_none() && checks.process().is_none());
     }
 }

@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::{self, Client};
 use crate::control;
-use crate::health::Checks;
+use crate::health::{Checks, Schedule};
 use crate::log::{Log, Stream};
 use crate::memory::Kills;
 use crate::pair::{Holder, Side, Worker, split};
@@ -107,7 +107,7 @@ pub(crate) fn watch(settings: Settings, holder: Option<Holder>) -> Result<Watche
         None => Some(i64::from(settings.pause)),
     };
     let deadline = limit.map(|limit| milliseconds().saturating_add(limit));
-    let checks = settings.health.map(|schedule| Checks::new(schedule, milliseconds()));
+    let checks = settings.process.as_ref().and_then(|_| checks_of(&settings));
     let kills = Kills::new(&settings);
     let mut state = Loop {
         kills,
@@ -151,6 +151,12 @@ fn open_log(settings: &Settings) -> Option<Log> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(&settings.directory, LOG, flags, Mode::empty()).ok()?;
     Log::open(settings.log.clone(), run, directory).ok()
+}
+
+/// The checks that are to be done from now on.
+fn checks_of(settings: &Settings) -> Option<Checks> {
+    let schedule = Schedule::now(settings.directory.as_fd(), settings.health)?;
+    Some(Checks::new(schedule, milliseconds()))
 }
 
 fn milliseconds() -> i64 {
@@ -323,6 +329,13 @@ impl Loop {
                     if let Some(master) = &self.settings.master {
                         // A terminal that closed meanwhile has no size.
                         rustix::termios::tcsetwinsize(master, size).ok();
+                    }
+                }
+                (control::HEALTH, _) => {
+                    let schedule = Schedule::now(self.settings.directory.as_fd(), self.settings.health);
+                    match &mut self.checks {
+                        Some(checks) => checks.change(schedule, milliseconds()),
+                        checks => *checks = checks_of(&self.settings),
                     }
                 }
                 (control::STOPPING, _) => {

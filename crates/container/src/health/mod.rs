@@ -233,12 +233,13 @@ fn words(test: &[String], shell: &[String]) -> Vec<String> {
     }
 }
 
-/// Forgets what checks said: the container is started.
+/// Forgets what checks said, and when the monitor of an earlier start was told to check: the container is started.
 ///
 /// # Errors
 /// [`Error::Files`].
 pub fn reset(container: BorrowedFd<'_>) -> Result<()> {
     atomic::remove(container, FILE, Durability::Volatile)?;
+    atomic::remove(container, monitor::health::SCHEDULE, Durability::Volatile)?;
     Ok(())
 }
 

@@ -185,6 +185,31 @@ pub fn merge(
     }))
 }
 
+/// The check of a container that exists after a change: what the flags do not name stays. A container without a check gets
+/// one from `--health-cmd`, whose line the usual shell runs.
+///
+/// # Errors
+/// As [`merge`].
+pub fn change(options: &HealthOptions, now: Option<&Health>) -> Result<Option<Health>> {
+    let Some(now) = now else { return merge(options, None, &[]) };
+    let before = Healthcheck {
+        test: now.test.clone(),
+        interval: now.interval,
+        timeout: now.timeout,
+        start_period: now.start_period,
+        start_interval: now.start_interval,
+        retries: i64::from(now.retries),
+    };
+    let mut options = options.clone();
+    if options.on_failure.is_empty() {
+        options.on_failure.clone_from(&now.on_failure);
+    }
+    if options.startup.is_none() {
+        options.startup.clone_from(&now.startup);
+    }
+    merge(&options, Some(&before), &now.shell)
+}
+
 /// A command line for the shell, podman's JSON list of words, or `none`.
 fn test(flag: &'static str, text: &str) -> Result<Vec<String>> {
     let bad = |reason| Error::value(flag, text.escape_debug().to_string(), reason);
@@ -263,6 +288,24 @@ mod tests {
         assert_eq!(merge(&HealthOptions::default(), None, &[]).unwrap(), None);
         let bad = Healthcheck { test: words(&["what"]), ..Healthcheck::default() };
         assert!(merge(&HealthOptions::default(), Some(&bad), &[]).is_err());
+    }
+
+    #[test]
+    fn a_change_touches_what_it_names() {
+        let mut asked = flags("true");
+        (asked.interval, asked.on_failure) = (Some("5s".into()), Some("kill".into()));
+        asked.startup_command = Some("test -e /up".into());
+        let before = merge(&parse(&asked).unwrap(), None, &words(&["/bin/ash", "-c"])).unwrap();
+        let changed = |flags: &HealthFlags| change(&parse(flags).unwrap(), before.as_ref()).unwrap();
+        assert_eq!(changed(&HealthFlags::default()), before);
+        let other = HealthFlags { retries: Some("9".into()), ..HealthFlags::default() };
+        let expected = before.clone().map(|health| Health { retries: 9, ..health });
+        assert_eq!(changed(&other), expected);
+        assert_eq!(changed(&HealthFlags { none: true, ..HealthFlags::default() }), None);
+        // Where there was none.
+        let new = change(&parse(&flags("true")).unwrap(), None).unwrap().unwrap();
+        assert_eq!((new.interval, new.shell), (INTERVAL, SHELL.map(str::to_owned).to_vec()));
+        assert_eq!(change(&HealthOptions::default(), None).unwrap(), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 
+use super::health::HealthArguments;
 use super::limits::LimitFlags;
 
 /// Run a program in a new container
@@ -39,45 +40,8 @@ pub(super) struct Flags {
     /// Of the log: max-size=, max-file=, labels=, env=, tag=, mode= and more
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Output")]
     pub(super) log_opt: Vec<String>,
-    /// The line that tells whether the container works, or a JSON list of words, or none
-    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
-    pub(super) health_cmd: Option<String>,
-    /// Time between two checks, 30s
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(super) health_interval: Option<String>,
-    /// Time for one check, 30s
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(super) health_timeout: Option<String>,
-    /// Time in which failures do not count, 0s
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(super) health_start_period: Option<String>,
-    /// Time between two checks in the start period, 5s
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(super) health_start_interval: Option<String>,
-    /// Failures in a row that make the container unhealthy, 3
-    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
-    pub(super) health_retries: Option<String>,
-    /// Do not do the image's health check
-    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Health")]
-    pub(super) no_healthcheck: bool,
-    /// What is done to an unhealthy container: none, kill, restart or stop
-    #[arg(long, value_name = "ACTION", help_heading = "Health")]
-    pub(super) health_on_failure: Option<String>,
-    /// A check that must succeed before the other begins
-    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
-    pub(super) health_startup_cmd: Option<String>,
-    /// Time between two startup checks, 30s
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(super) health_startup_interval: Option<String>,
-    /// Time for one startup check, 30s
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(super) health_startup_timeout: Option<String>,
-    /// Failures after which the container is started again, 0 for never
-    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
-    pub(super) health_startup_retries: Option<String>,
-    /// Successes in a row after which the container has started, 1
-    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
-    pub(super) health_startup_success: Option<String>,
+    #[command(flatten)]
+    pub(super) health: HealthArguments,
     /// no, on-failure[:TIMES], always or unless-stopped
     #[arg(long, value_name = "POLICY", help_heading = "Container")]
     pub(super) restart: Option<String>,

@@ -1,6 +1,7 @@
 //! `brig run`.
 
 mod flags;
+pub(crate) mod health;
 mod later;
 pub(crate) mod limits;
 mod options;
@@ -75,7 +76,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
 fn is_watched(flags: &Flags, options: &Options) -> bool {
     let restarts = !matches!(options.restart.name.as_str(), "" | "no");
     let is_logged = flags.log_driver.as_deref().is_some_and(|driver| driver != "none");
-    let is_checked = flags.health_cmd.is_some();
+    let is_checked = flags.health.health_cmd.is_some();
     let is_attached = options.terminal || !flags.sig_proxy || !flags.attach.is_empty();
     options.notify != Notify::Ignore || !options.remove || is_attached || restarts || is_logged || is_checked
 }

@@ -1,7 +1,6 @@
 //! From the flags as text to [`container::Options`].
 
 use container::Notify;
-use container::value::health::{HealthFlags, HealthOptions};
 use container::value::{device, environment, ids, keys, label, log, mount, name, rlimit, size, sysctl};
 use container::{Error, LabelOptions, NetworkOptions, Options, Profile, SeccompChoice, Sharing, Streams};
 use network::Mode;
@@ -36,7 +35,7 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         attached: streams(flags),
         restart: restart(flags)?,
         log: log::parse(flags.log_driver.as_deref(), &flags.log_opt).map_err(failure)?,
-        health: health(flags)?,
+        health: flags.health.parse().map_err(failure)?,
         stop_timeout: flags.stop_timeout,
         timeout: flags.timeout,
         detach_keys: flags
@@ -74,25 +73,6 @@ fn streams(flags: &Flags) -> Streams {
         !flags.detach && (is_named || flags.attach.is_empty())
     };
     Streams { stdin: flags.interactive && has("stdin"), stdout: has("stdout"), stderr: has("stderr") }
-}
-
-fn health(flags: &Flags) -> Result<HealthOptions, Failure> {
-    let flags = HealthFlags {
-        command: flags.health_cmd.clone(),
-        interval: flags.health_interval.clone(),
-        timeout: flags.health_timeout.clone(),
-        start_period: flags.health_start_period.clone(),
-        start_interval: flags.health_start_interval.clone(),
-        retries: flags.health_retries.clone(),
-        none: flags.no_healthcheck,
-        on_failure: flags.health_on_failure.clone(),
-        startup_command: flags.health_startup_cmd.clone(),
-        startup_interval: flags.health_startup_interval.clone(),
-        startup_timeout: flags.health_startup_timeout.clone(),
-        startup_retries: flags.health_startup_retries.clone(),
-        startup_success: flags.health_startup_success.clone(),
-    };
-    container::value::health::parse(&flags).map_err(failure)
 }
 
 /// `--restart` of a container that stays.
