@@ -121,10 +121,7 @@ impl<'l> Prepared<'l> {
     pub fn to_saved(&self) -> Saved {
         let planned = self.places.iter().filter_map(|place| {
             let (root, path, _) = place.found.as_ref().ok()?;
-            let kept = match path.rsplit_once('/') {
-                None => 0,
-                Some(_) => ancestors(path).take_while(|ancestor| root.open(ancestor).is_ok()).count(),
-            };
+            let kept = ancestors(path).take_while(|ancestor| root.open(ancestor).is_ok()).count();
             Some(Planned {
                 version: place.hierarchy.version,
                 mount: place.hierarchy.mount.clone(),

@@ -184,9 +184,13 @@ pub(crate) fn requested(
         flags(request, &mut made.options, weakenings);
         mounts.push(made);
     }
-    let depth = |mount: &Mount| mount.destination.split('/').filter(|part| !part.is_empty()).count();
-    mounts.sort_by_key(depth);
+    mounts.sort_by_key(|mount| depth(&mount.destination));
     Ok(mounts)
+}
+
+/// How many names a target has: what lies below another mount comes after it.
+pub(crate) fn depth(target: &str) -> usize {
+    target.split('/').filter(|part| !part.is_empty()).count()
 }
 
 /// A host directory under one that is thrown away. What may be read of it is what a read-only mount would show.

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::guard;
 use crate::host::{VolumeSource, resolve};
 use crate::kept::Kept;
+use crate::spec::mounts::depth;
 use crate::value::mount::{MountKind, MountRequest};
 use crate::value::name::ContainerId;
 use crate::volumes;
@@ -90,9 +91,7 @@ impl Mounted {
             };
             mounted.points.extend(point);
         }
-        // What lies below another mount comes after it.
-        let depth = |point: &Point| point.target.split('/').filter(|part| !part.is_empty()).count();
-        mounted.points.sort_by_key(depth);
+        mounted.points.sort_by_key(|point| depth(&point.target));
         mounted._volumes = held;
         Ok(mounted)
     }
