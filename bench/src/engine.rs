@@ -39,8 +39,9 @@ struct Cost {
 pub(crate) fn measure(rounds: usize) -> io::Result<String> {
     let brig = std::env::current_exe()?.with_file_name("brig");
     let directory = TempDir::new();
+    let running = TempDir::new_in(Path::new("/dev/shm"));
     let archive = testkit::busybox_tar(directory.path());
-    let (engines, _daemon) = engines(&brig, directory.path(), &archive)?;
+    let (engines, _daemon) = engines(&brig, (directory.path(), running.path()), &archive)?;
     let mut page = String::new();
     row(&mut page, "", engines.iter().map(|engine| engine.name.to_owned()));
     row(&mut page, "---", engines.iter().map(|_| "---:".to_owned()));
@@ -301,15 +302,21 @@ impl Drop for Daemon {
     }
 }
 
-fn engines(brig: &Path, directory: &Path, archive: &Path) -> io::Result<(Vec<Engine>, Option<Daemon>)> {
+/// What runs is kept on a tmpfs, as `/run` is for people.
+fn engines(
+    brig: &Path,
+    (directory, running): (&Path, &Path),
+    archive: &Path,
+) -> io::Result<(Vec<Engine>, Option<Daemon>)> {
     let path = |name: &str| directory.join(name).display().to_string();
+    let run = |name: &str| running.join(name).display().to_string();
     let archive = archive.display().to_string();
     let line = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let mut engines = Vec::new();
     let own = brig.display().to_string();
     engines.push(Engine {
         name: "brig",
-        line: line(&[&own, "--root", &path("brig"), "--runroot", &path("brig-run")]),
+        line: line(&[&own, "--root", &path("brig"), "--runroot", &run("brig")]),
         flags: vec!["--network", "none"],
     });
     if find_program("podman").is_some() {
@@ -320,9 +327,9 @@ fn engines(brig: &Path, directory: &Path, archive: &Path) -> io::Result<(Vec<Eng
                 "--root",
                 &path("podman"),
                 "--runroot",
-                &path("podman-run"),
+                &run("podman"),
                 "--tmpdir",
-                &path("podman-tmp"),
+                &run("podman-tmp"),
                 "--cgroup-manager",
                 "cgroupfs",
                 "--runtime",
@@ -334,7 +341,7 @@ fn engines(brig: &Path, directory: &Path, archive: &Path) -> io::Result<(Vec<Eng
             flags: vec!["--net=none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"],
         });
     }
-    let daemon = docker(directory)?;
+    let daemon = docker(directory, running)?;
     if daemon.is_some() {
         let socket = format!("unix://{}", path("docker.socket"));
         engines.push(Engine {
@@ -349,7 +356,7 @@ fn engines(brig: &Path, directory: &Path, archive: &Path) -> io::Result<(Vec<Eng
     Ok((engines, daemon))
 }
 
-fn docker(directory: &Path) -> io::Result<Option<Daemon>> {
+fn docker(directory: &Path, running: &Path) -> io::Result<Option<Daemon>> {
     if find_program("dockerd").is_none() || find_program("docker").is_none() {
         return Ok(None);
     }
@@ -357,7 +364,14 @@ fn docker(directory: &Path) -> io::Result<Option<Daemon>> {
     let socket = format!("unix://{}", path("docker.socket"));
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--propagation", "private", "dockerd", "--data-root", &path("docker")]);
-    command.args(["--exec-root", &path("docker-run"), "--pidfile", &path("docker.pid"), "--host", &socket]);
+    command.args([
+        "--exec-root",
+        &running.join("docker").display().to_string(),
+        "--pidfile",
+        &path("docker.pid"),
+        "--host",
+        &socket,
+    ]);
     command.args(["--oom-score-adjust=0", "--iptables=false", "--bridge=none"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let daemon = Daemon(child);

@@ -132,7 +132,7 @@ pub(crate) fn engine_head(rounds: usize) -> String {
     let load = load.split(' ').next().unwrap_or_default().to_owned();
     format!(
         "Written by `cargo xtask bench engine`, as root. Each command in turn on every engine, {rounds} rounds; containers of the same\n\
-         busybox image without a network; docker's daemon is started by hand in namespaces of its own. Times are medians of the wall time, in\n\
+         busybox image without a network; docker's daemon is started by hand in namespaces of its own; what runs is kept on a tmpfs, as `/run` is. Times are medians of the wall time, in\n\
          parentheses of the command's own processor time (docker's and podman's helpers not counted). Memory is proportional (PSS), of everything that runs\n\
          beside the containers' own processes and came with them, so without docker's standing daemons.\n\n\
          Measured {date}, {kernel}, load {load} at the end. {}, {}.\n",

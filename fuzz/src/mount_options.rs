@@ -75,6 +75,7 @@ fn check_request(text: &str, request: &MountRequest) {
             assert!(!anonymous || name.is_empty(), "{text:?}");
         }
         MountKind::Overlay { source } => assert!(!source.is_empty(), "{text:?}"),
+        MountKind::Image { image } => assert!(!image.is_empty() && request.read_only, "{text:?}"),
     }
     assert!(request.typed.ends_with(text));
 }

@@ -85,7 +85,8 @@ fn check_plan(plan: &Plan) {
             }
             Source::Directory(path) => assert!(path.starts_with('/'), "{path:?}"),
             Source::Layers { lower, writable, .. } => {
-                assert!(lower.starts_with('/') && writable.starts_with('/'), "{lower:?} {writable:?}");
+                let mut paths = lower.iter().chain(writable);
+                assert!(!lower.is_empty() && paths.all(|path| path.starts_with('/')), "{lower:?} {writable:?}");
             }
             Source::Given(_) => {}
         }
@@ -99,6 +100,10 @@ fn check_plan(plan: &Plan) {
             }
             Step::Mount(mount) => {
                 check_path(&mount.destination);
+                if let MountSource::Overlay { lower, upper } = &mount.source {
+                    lower.iter().for_each(exists);
+                    upper.iter().for_each(|(upper, work)| [upper, work].into_iter().for_each(exists));
+                }
                 if let MountSource::Tree { slot, .. } = &mount.source {
                     exists(slot);
                 }

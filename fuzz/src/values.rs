@@ -69,6 +69,12 @@ fn numbers(text: &str) {
     if let Ok(limit) = rlimit::parse(text) {
         assert!(limit.soft <= limit.hard && limit.kind.starts_with("RLIMIT_"));
     }
+    if let Ok(rule) = device::parse_rule(text) {
+        assert_eq!(device::parse_rule(&rule.to_string()).ok(), Some(rule), "{text}");
+    }
+    if let Ok(zone) = container::time_zone::parse(text) {
+        assert!(!zone.split('/').any(|part| part.is_empty() || part == ".."), "{text}");
+    }
     for parse in [device::parse_bytes, device::parse_operations, device::parse_weight] {
         if let Ok(value) = parse(FLAG, text) {
             assert!(value.path.starts_with('/'));

@@ -213,6 +213,17 @@ impl Paused {
         self.child.wait().expect("a child of ours");
     }
 
+    /// The process that stopped there, where it said its number: the command or one that it made.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[must_use]
+    pub fn pid(&self) -> rustix::process::Pid {
+        let reached = self.directory.join(format!("{}.reached", self.point));
+        let number = fs::read_to_string(reached).ok().and_then(|text| text.trim().parse().ok());
+        number.and_then(rustix::process::Pid::from_raw).expect("a pause that tells its process")
+    }
+
     /// Lets it go on, and waits for its end: exit code, standard output and error.
     ///
     /// # Panics

@@ -107,6 +107,34 @@ story!(a_start_that_is_killed_at_its_cgroup_leaves_none, [root], |brig| {
     assert_eq!(check(&brig, &[]), (0, "nothing is wrong\n".to_owned()));
 });
 
+// A process of ours joins the other container's namespaces and makes the new one's there. Killed in between, its child held
+// the socket that the command read: both waited for ever.
+story!(a_start_whose_helper_is_killed_ends, [root, user], |brig| {
+    let brig = brig.with_seams();
+    brig.import_busybox();
+    brig.ok(&["run", "-d", "--name", "first", "--network", "none", "busybox", "sleep", "1000"]);
+    for (number, words) in [
+        &["run", "--rm", "--pid", "container:first", "busybox", "true"][..],
+        &["run", "-d", "--name", "second", "--pid", "container:first", "busybox", "true"],
+        &["exec", "first", "true"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let directory = brig.directory().join(format!("pause{number}"));
+        let paused = Paused::at(&mut brig.command(words), "staged", &directory);
+        rustix::process::kill_process(paused.pid(), rustix::process::Signal::KILL).unwrap();
+        let (code, _, stderr) = paused.go();
+        assert!(code.is_some_and(|code| code != 0), "{words:?}: {code:?}");
+        assert!(
+            stderr.contains("ended during set-up (while it joined the namespaces)"),
+            "{words:?}: {stderr}"
+        );
+    }
+    brig.ok(&["rm", "-f", "-a"]);
+    assert_eq!(check(&brig, &[]), (0, "nothing is wrong\n".to_owned()));
+});
+
 story!(what_is_wrong_with_volumes_and_secrets_is_said, [root, user], |brig| {
     brig.import_busybox();
     brig.ok(&["volume", "create", "data"]);

@@ -99,14 +99,43 @@ story!(a_commit_is_what_the_container_was, [root, user], |brig| {
     assert_eq!(outcome.code, 1, "{outcome}");
 });
 
-story!(a_commit_leaves_nothing_when_refused, [root], |brig| {
+story!(a_commit_can_be_one_layer, [root, user], |brig| {
     image(brig);
-    brig.ok(&["run", "--name", "box", "busybox", "touch", "/.wh.etc"]);
-    let outcome = brig.run(&["commit", "box", "x"]);
-    assert!(outcome.stderr.contains("means a deletion"), "{outcome}");
-    assert!(!brig.ok(&["images"]).contains("\nx "));
-    assert_eq!(fs::read_dir(brig.store().join("ingest")).unwrap().count(), 0);
-    brig.ok(&["rm", "box"]);
+    let running = Running::start(brig, "box", &[], CHANGES);
+    brig.ok(&["commit", "-q", "box", "made"]);
+    brig.ok(&["commit", "-q", "--squash", "-c", "ENV MORE=1", "box", "one"]);
+    drop(running);
+    assert_eq!(facts(brig, "one"), facts(brig, "made"));
+    let layers = |image: &str| brig.ok(&["inspect", "-f", "{{len .RootFS.Layers}} {{.Config.Env}}", image]);
+    assert!(layers("one").starts_with("1 ") && layers("one").contains("MORE=1"), "{}", layers("one"));
+    assert!(layers("made").starts_with("2 "), "{}", layers("made"));
+    assert_eq!(brig.ok(&["history", "-q", "one"]).lines().count(), 1);
+    let tree = brig.ok(&["image", "tree", "made"]);
+    let lines: Vec<&str> = tree.lines().collect();
+    assert!(
+        lines[4].starts_with("├── ID: ") && lines[4].contains("Top Layer of: [docker.io/library/busybox"),
+        "{tree}"
+    );
+    assert!(
+        lines[5].starts_with("└── ID: ")
+            && lines[5].ends_with("Top Layer of: [docker.io/library/made:latest]"),
+        "{tree}"
+    );
+});
+
+// A name that deletes something in a layer: of files, and of directories, which were taken until this test had them.
+story!(a_commit_leaves_nothing_when_refused, [root, user], |brig| {
+    image(brig);
+    for make in ["touch /.wh.etc", "mkdir /.wh.home", "mkdir /.wh..wh.x && touch /.wh..wh.x/lost"] {
+        brig.ok(&["run", "--name", "box", "busybox", "sh", "-c", make]);
+        for squash in [&[][..], &["--squash"]] {
+            let outcome = brig.run(&[&["commit"], squash, &["box", "x"]].concat());
+            assert!(outcome.code != 0 && outcome.stderr.contains("means a deletion"), "{make}: {outcome}");
+        }
+        assert!(!brig.ok(&["images"]).contains("\nx "));
+        assert_eq!(fs::read_dir(brig.store().join("ingest")).unwrap().count(), 0);
+        brig.ok(&["rm", "box"]);
+    }
 });
 
 story!(an_export_reads_alike_everywhere, [root, user], |brig| {

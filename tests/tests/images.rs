@@ -108,3 +108,28 @@ story!(everything_about_an_image_is_shown, [root, user], |brig| {
     brig.run(&["import", "/no/such/file", "bad"]).fails_with(1);
     brig.run(&["load", "-i", "/no/such/file"]).fails_with(1);
 });
+
+// A full disk stands for one that was never so empty: all that can go goes, and what a container uses stays.
+story!(images_go_until_there_is_room, [root, user], |brig| {
+    brig.import_busybox();
+    brig.ok(&["run", "--name", "made", "busybox", "sh", "-c", "head -c 3000000 /dev/zero > /big"]);
+    for name in ["one", "two"] {
+        brig.ok(&["commit", "-q", "-c", &format!("LABEL name={name}"), "made", name]);
+    }
+    let prune = |mark: &str| brig.run(&["image", "prune", "-f", "--keep-free", mark]);
+    let names = || brig.ok(&["images", "--format", "{{.Repository}}"]);
+    for mark in ["0%", "1k"] {
+        assert_eq!(prune(mark).success(), "Total reclaimed space: 0B\n");
+    }
+    assert_eq!(names().lines().count(), 3);
+    let outcome = prune("100%");
+    assert!(outcome.code == 0 && outcome.stderr.contains("a container uses every image"), "{outcome}");
+    let lines: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("untagged: ")).collect();
+    assert_eq!(lines, ["untagged: one:latest", "untagged: two:latest"], "{outcome}");
+    assert_eq!(names(), "busybox\n");
+    for mark in ["101%", "much", "%"] {
+        prune(mark).fails_with(1);
+    }
+    assert_eq!(brig.ok(&["start", "-a", "made"]), "");
+    assert_eq!(brig.ok(&["system", "check"]), "nothing is wrong\n");
+});

@@ -525,3 +525,40 @@ story!(a_command_in_the_foreground_ends_when_its_reader_leaves, [root, user], |b
     assert_eq!(brig.ok(&["ps", "--format", "{{.Names}}"]), "web\n");
     brig.ok(&["rm", "-f", "web"]);
 });
+
+story!(the_last_one_and_those_of_a_file_or_filter, [root, user], |brig| {
+    brig.import_busybox();
+    let file = |name: &str| brig.directory().join(name).to_str().unwrap().to_owned();
+    for name in ["one", "two", "three"] {
+        let flags =
+            ["run", "-d", "--name", name, "--label", "shop", "--cidfile", &file(name), "--network", "none"];
+        brig.ok(&[&flags[..], &["busybox", "sleep", "1000"]].concat());
+    }
+    assert_eq!(brig.ok(&["exec", "-l", "hostname"]), brig.ok(&["exec", "three", "hostname"]));
+    assert_eq!(brig.ok(&["inspect", "-l", "-f", "{{.Name}}"]), "/three\n");
+    assert_eq!(brig.ok(&["top", "-l", "args"]), brig.ok(&["top", "three", "args"]));
+    for command in [&["logs", "-l"][..], &["diff", "-l"], &["port", "-l"], &["port", "-a"]] {
+        assert_eq!(brig.ok(command), "");
+    }
+    let id = |name: &str| std::fs::read_to_string(file(name)).unwrap() + "\n";
+    assert_eq!(brig.ok(&["kill", "--latest"]), id("three"));
+    assert_eq!(brig.ok(&["wait", "-l"]), "137\n");
+    assert_eq!(brig.ok(&["stop", "-t", "0", "--cidfile", &file("one")]), id("one"));
+    // Of all that the command fits.
+    assert_eq!(brig.ok(&["stop", "-t", "0", "--filter", "label=shop"]), id("two"));
+    assert_eq!(brig.ok(&["start", "--filter", "name=o"]).lines().count(), 2);
+    assert_eq!(brig.ok(&["restart", "-t", "0", "--running"]).lines().count(), 2);
+    brig.run(&["rm", "nosuch"]).fails_with(1);
+    brig.run(&["rm", "--cidfile", &file("nosuch")]).fails_with(1);
+    assert_eq!(brig.ok(&["rm", "-f", "--ignore", "nosuch", "--cidfile", &file("nosuch"), "one"]), "one\n");
+    brig.ok(&["container", "exists", "two"]);
+    brig.run(&["container", "exists", "one"]).fails_with(1);
+    brig.ok(&["image", "exists", "busybox"]);
+    brig.run(&["image", "exists", "nosuch"]).fails_with(1);
+    brig.ok(&["rm", "-f", "--filter", "label=shop"]);
+    assert_eq!(brig.ok(&["ps", "-aq"]), "");
+    brig.run(&["start", "-l"]).fails_with(1);
+    brig.ok(&["rmi", "-i", "nosuch"]);
+    brig.ok(&["rmi", "-a"]);
+    assert_eq!(brig.ok(&["images", "-q"]), "");
+});

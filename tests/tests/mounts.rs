@@ -175,7 +175,7 @@ story!(what_is_not_done_is_said, [root, user, bare], |brig| {
     for (flag, value, said) in [
         ("-v", format!("{data}:/d:z"), "does not relabel"),
         ("-v", format!("{data}:/d:U"), "does not chown"),
-        ("--mount", "type=image,src=busybox,dst=/i".to_owned(), "not there yet"),
+        ("--mount", "type=glob,src=/etc/*,dst=/i".to_owned(), "not there yet"),
         ("-v", format!("{data}:/d:O,ro"), "leave `O` out"),
         ("-v", format!("{data}/nosuch:/d"), "mkdir -p"),
         ("-v", "data:/d:rslave".to_owned(), "not an option"),
@@ -183,4 +183,86 @@ story!(what_is_not_done_is_said, [root, user, bare], |brig| {
         let outcome = brig.shell(&[flag, &value], "true");
         assert_eq!((outcome.code, outcome.stderr.contains(said)), (125, true), "{outcome}");
     }
+});
+
+story!(an_image_is_mounted_as_it_is, [root, user], |brig| {
+    brig.import_busybox();
+    // Two layers: what the second hides and replaces, and an owner that is not root.
+    let script =
+        "mkdir -p /data/sub; echo old > /data/file; echo gone > /data/sub/gone; chown -R 1000:1000 /data/sub";
+    brig.ok(&["run", "--name", "first", "busybox", "sh", "-c", script]);
+    brig.ok(&["commit", "-q", "first", "one"]);
+    brig.ok(&[
+        "run",
+        "--name",
+        "second",
+        "one",
+        "sh",
+        "-c",
+        "echo new > /data/file; rm /data/sub/gone; touch /data/sub/own",
+    ]);
+    brig.ok(&["commit", "-q", "second", "two"]);
+    brig.ok(&["rm", "first", "second"]);
+    let look = "cat /m/data/file; stat -c '%n %u:%g %a' /m/data/sub /m/data/sub/*; touch /m/x 2>&1 | grep -o 'Read-only.*'; \
+        grep -c ' /m .*nosuid,nodev' /proc/mounts";
+    let expected = "new\n/m/data/sub 1000:1000 755\n/m/data/sub/own 0:0 644\nRead-only file system\n1\n";
+    for flags in [&[][..], &["--userns", "host"], &["--read-only"]] {
+        let mount = ["--mount", "type=image,source=two,destination=/m"];
+        if flags.contains(&"--userns") && !brig.is_root() {
+            continue;
+        }
+        assert_eq!(printed(brig, &[flags, &mount[..]].concat(), look), expected, "{flags:?}");
+    }
+    // An image of one layer.
+    let mount = "type=image,src=busybox,dst=/m,rw=false";
+    assert_eq!(
+        printed(
+            brig,
+            &["--mount", mount],
+            "ls /m/bin | grep -cx sh; touch /m/x 2> /dev/null || echo refused"
+        ),
+        "1\nrefused\n"
+    );
+
+    // It stays while a container is there, which starts again.
+    brig.ok(&[
+        "create",
+        "--name",
+        "kept",
+        "--mount",
+        "type=image,src=two,dst=/m",
+        "busybox",
+        "cat",
+        "/m/data/file",
+    ]);
+    assert_eq!(
+        brig.ok(&["inspect", "-f", "{{range .Mounts}}{{.Type}} {{.Source}} {{.RW}}{{end}}", "kept"]),
+        "image two false\n"
+    );
+    let refused = brig.run(&["rmi", "two"]);
+    assert!(refused.code == 1 && refused.stderr.contains("is used by container"), "{refused}");
+    brig.ok(&["rmi", "-f", "two", "one"]);
+    brig.ok(&["image", "prune", "-a", "-f"]);
+    for _ in 0..2 {
+        assert_eq!(brig.ok(&["start", "-a", "kept"]), "new\n");
+    }
+    assert_eq!(brig.ok(&["system", "check"]), "nothing is wrong\n");
+    brig.ok(&["rm", "kept"]);
+    brig.ok(&["image", "prune", "-a", "-f"]);
+    assert_eq!(brig.ok(&["images", "-q"]), "");
+    assert!(fs::read_dir(brig.store().join("blobs/sha256")).unwrap().next().is_none());
+});
+
+story!(an_image_mount_that_cannot_be_is_refused, [root, user], |brig| {
+    brig.import_busybox();
+    for (mount, words) in [
+        ("type=image,src=nosuch,dst=/m", "nosuch"),
+        ("type=image,src=busybox,dst=/m,rw=true", "cannot be changed"),
+        ("type=image,dst=/m", "source"),
+        ("type=image,src=busybox,dst=/m,subpath=bin", "subpath"),
+    ] {
+        let stderr = brig.shell(&["--mount", mount], "true").fails_with(125);
+        assert!(stderr.contains(words), "{mount}: {stderr}");
+    }
+    assert_eq!(brig.ok(&["ps", "-aq"]), "");
 });

@@ -245,6 +245,13 @@ exec web echo hi | 0 | hi
 exec web sh -c 'exit 5' | 5 | =
 exec -e B=2 web sh -c 'echo $B' | 0 | 2
 exec -w /tmp web pwd | 0 | /tmp
+exec -w /nosuch web pwd | 127 | = | directory
+rm -f nosuch | 0 | = | nosuch
+rm -f -t 0 nosuch | 0 | = | nosuch
+run --rm --network none -p 8099:80 busybox true | 0 | =
+inspect -f '{{.State.Health}} {{.Config.Healthcheck}}' web | 0 | <nil> <nil>
+inspect -f '{{json .State.Health}}' web | 0 | null
+inspect -f '{{.State.Health.Status}}' web | 1 | = | nil pointer
 exec web nosuchprogram | 127 | = | nosuchprogram
 exec nosuch true | 1 | = | nosuch
 exec done true | 1 | = | -

@@ -79,6 +79,7 @@ story!(what_nobody_reads_is_written_slowly_and_shown, [root, user], |brig| {
         drawing.until(step);
         let drawn = drawing.finish();
         assert!(drawn.stdout.len() > 1 << 20, "{arguments:?}");
+        assert!(drawn.terminal.contains("B/s"), "{drawn:?}");
         let left = drawn.terminal.rsplit(ERASE).next().unwrap();
         assert!(left.is_empty() || left.starts_with("Successfully copied "), "{arguments:?}: {left:?}");
     }

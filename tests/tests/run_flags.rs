@@ -93,6 +93,8 @@ story!(signals_scores_and_masks, [root, user], |brig| {
         ["--umask", "9"],
         ["--ulimit", "nofile"],
         ["--shm-size", "much"],
+        ["--storage-opt", "inodes=5"],
+        ["--storage-opt", "size=0"],
         ["--memory", "1q"],
         ["--memory", "1k"],
         ["--cpus", "-1"],
@@ -387,4 +389,63 @@ story!(layers_of_flags_are_previewed, [root, user], |brig| {
         assert!(whole.contains(words), "no `{words}` in {whole}");
     }
     assert!(plan(brig, &["--network", "host"]) != plan(brig, &[]));
+});
+
+story!(variables_of_the_image_are_left_out_or_added_to, [root, user], |brig| {
+    brig.import_busybox();
+    brig.ok(&["run", "--name", "made", "busybox", "true"]);
+    brig.ok(&["commit", "-q", "-c", "ENV A=image B=image C=image", "made", "set"]);
+    let printed = |flags: &[&str]| {
+        let script = "echo ${A-none} ${B-none} ${C-none} $PATH";
+        brig.ok(&[&["run", "--rm"], flags, &["set", "sh", "-c", script]].concat())
+    };
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(printed(&["--unsetenv", "B"]), format!("image none image {path}\n"));
+    assert_eq!(printed(&["--unsetenv-all", "-e", "B=mine"]), format!("none mine none {path}\n"));
+    let merged =
+        printed(&["--env-merge", "A=${A}:$B:${nosuch}", "--env-merge", "PATH=/x:$PATH", "-e", "C=$C"]);
+    assert_eq!(merged, format!("image:image: image $C /x:{path}\n"));
+});
+
+story!(a_time_zone_of_the_host, [root, user], |brig| {
+    testkit::needs!(path("/usr/share/zoneinfo/Asia/Tokyo"));
+    brig.import_busybox();
+    let zone = |flags: &[&str]| printed(brig, flags, "date -d @0 +%z");
+    assert_eq!(zone(&["--tz", "Asia/Tokyo"]), "+0900\n");
+    assert_eq!(zone(&[]), "+0000\n");
+    brig.ok(&["run", "--name", "kept", "--tz", "Asia/Tokyo", "busybox", "date", "-d", "@0", "+%z"]);
+    assert_eq!(brig.ok(&["start", "-a", "kept"]), "+0900\n");
+    for zone in ["No/Where", "zone.tab", "Asia"] {
+        let stderr = brig.shell(&["--tz", zone], "true").fails_with(125);
+        assert!(stderr.contains("--tz"), "{zone}: {stderr}");
+    }
+});
+
+story!(memory_beside_a_root_that_cannot_be_written, [root, user], |brig| {
+    brig.import_busybox();
+    let script =
+        "touch /tmp/a /run/a /var/tmp/a && ! touch /a 2> /dev/null && grep -c ' tmpfs .*noexec' /proc/mounts";
+    let count = printed(brig, &["--read-only", "--read-only-tmpfs"], script);
+    assert!(count.trim().parse::<u32>().unwrap() >= 3, "{count}");
+    brig.shell(&["--read-only"], "touch /tmp/a").fails_with(1);
+});
+
+story!(an_execution_domain_of_32_bits, [root, user], |brig| {
+    brig.import_busybox();
+    let machine = printed(brig, &["--personality", "LINUX32"], "uname -m");
+    let here = printed(brig, &[], "uname -m");
+    assert_eq!(machine, if here == "x86_64\n" { "i686\n".to_owned() } else { here });
+});
+
+story!(a_rule_for_devices_is_recorded, [root, user], |brig| {
+    brig.import_busybox();
+    let flags = &["--device-cgroup-rule", "c 10:229 rw"];
+    if !brig.is_root() {
+        let stderr = brig.shell(flags, "true").fails_with(125);
+        assert!(stderr.contains("only root"), "{stderr}");
+        return;
+    }
+    warns(&brig.shell(flags, "true"), "--device-cgroup-rule c 10:229 rw");
+    brig.ok(&[&["create", "--name", "kept"], &flags[..], &["busybox", "true"]].concat());
+    assert_eq!(brig.ok(&["inspect", "-f", "{{.HostConfig.DeviceCgroupRules}}", "kept"]), "[c 10:229 rw]\n");
 });

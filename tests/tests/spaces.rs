@@ -54,7 +54,23 @@ story!(only_what_was_named_is_shared, [root, user, bare], |brig| {
     let flags = ["--pid", "container:target", "--ipc", "container:target"];
     let outcome = join(brig, &flags, &look("self"));
     assert_eq!(shared(&theirs, &outcome.stdout), ["ipc", "pid", "time", "user"], "{outcome}");
-    assert!(outcome.stderr.contains("`/dev/shm` stays the container's own"), "{outcome}");
+    brig.ok(&["exec", "target", "sh", "-c", "echo theirs > /dev/shm/word"]);
+    let script = "cat /dev/shm/word; echo ours > /dev/shm/word; grep -c ' /dev/shm .*nosuid,nodev,noexec' /proc/mounts";
+    assert_eq!(join(brig, &flags, script).stdout, "theirs\n1\n");
+    assert_eq!(brig.ok(&["exec", "target", "cat", "/dev/shm/word"]), "ours\n");
+    // What is not memory is not shared as such.
+    brig.ok(&["volume", "create", "disk"]);
+    drop(brig.detached(&["--name", "other", "--network", "none", "-v", "disk:/dev/shm"], "exec sleep 1000"));
+    let other = ["--pid", "container:other", "--ipc", "container:other"];
+    let outcome = join(brig, &other, "touch /dev/shm/mine");
+    assert!(
+        outcome.code == 0 && outcome.stderr.contains("`/dev/shm` stays the container's own"),
+        "{outcome}"
+    );
+    assert_eq!(brig.ok(&["exec", "other", "ls", "/dev/shm"]), "");
+    brig.ok(&["rm", "-f", "other"]);
+    let sized = join(brig, &[&flags[..], &["--shm-size", "1m"]].concat(), "true");
+    assert!(sized.code == 125 && sized.stderr.contains("--shm-size"), "{sized}");
     let alone = join(brig, &["--ipc", "container:target"], "true");
     assert_eq!(alone.code, if brig.is_root() { 125 } else { 0 }, "{alone}");
 

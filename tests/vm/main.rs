@@ -13,6 +13,7 @@ mod machine;
 mod memory;
 mod modules;
 mod propagation;
+mod quota;
 mod scope;
 mod selinux;
 mod session;

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::limits::Limits;
-use crate::pack::{Mounts, Pack, Packed, join, names, open_below};
+use crate::pack::{Mounts, Pack, Packed, join, names, open_below, refuse_mark};
 use crate::{Error, Result, xattr};
 
 /// Bytes compared at once.
@@ -101,14 +101,14 @@ impl Difference<'_> {
         let mut pack = Pack::new(out, Mounts::Stay, limits);
         self.walk(limits, &mut |event| match event {
             Event::Directory { directory, stat, path, hides, .. } => {
+                refuse_mark(path.rsplit(|byte| *byte == b'/').next().unwrap_or_default(), path)?;
                 pack.directory(directory, stat, path)?;
                 if hides { pack.mark(&join(path, b".wh..wh..opq")) } else { Ok(()) }
             }
-            // A name that the layer would say something else with.
-            Event::Leaf { name, path, .. } if name.starts_with(b".wh.") => {
-                Err(Error::entry(path, "has a name that means a deletion in a layer"))
+            Event::Leaf { parent, name, stat, path, .. } => {
+                refuse_mark(name, path)?;
+                pack.leaf(parent, name, stat, path)
             }
-            Event::Leaf { parent, name, stat, path, .. } => pack.leaf(parent, name, stat, path),
             Event::Whiteout { parent, name } => pack.mark(&join(parent, &[&b".wh."[..], name].concat())),
             Event::Hidden { .. } => Ok(()),
         })?;

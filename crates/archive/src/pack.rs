@@ -52,6 +52,7 @@ pub struct Packed {
 pub struct Pack<W> {
     writer: Writer<W>,
     mounts: Mounts,
+    is_layer: bool,
     depth: usize,
     /// Files with several names: by device and inode, the first name.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -67,6 +68,7 @@ impl<W: Write> Pack<W> {
         Self {
             writer: Writer::new(out, limits),
             mounts,
+            is_layer: false,
             depth: limits.depth,
             links: HashMap::new(),
             bytes: 0,
@@ -74,6 +76,14 @@ impl<W: Write> Pack<W> {
             skipped_count: 0,
             buffer: vec![0; BUFFER],
         }
+    }
+
+    /// Says that the archive is a layer (image-spec, `layer.md`), in which a name that begins with `.wh.` is an error: it would
+    /// mean that something is deleted.
+    #[must_use]
+    pub fn layer(mut self) -> Self {
+        self.is_layer = true;
+        self
     }
 
     /// Puts an open directory and all below it in, under the name `path`; with an empty one it is the archive's root.
@@ -109,6 +119,9 @@ impl<W: Write> Pack<W> {
     /// Everything in [`Error`]; what is gone meanwhile is none.
     pub fn object(&mut self, parent: impl AsFd, name: &[u8], path: &[u8]) -> Result<()> {
         let parent = parent.as_fd();
+        if self.is_layer {
+            refuse_mark(name, path)?;
+        }
         let stat = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(()),
@@ -316,6 +329,14 @@ fn directory_entry(stat: &Stat, path: &[u8]) -> Entry {
 }
 
 /// Everything of an entry but its kind, content and attributes.
+/// Refuses a name that a layer would say something else with.
+pub(crate) fn refuse_mark(name: &[u8], path: &[u8]) -> Result<()> {
+    match name.starts_with(b".wh.") {
+        true => Err(Error::entry(path, "has a name that means a deletion in a layer")),
+        false => Ok(()),
+    }
+}
+
 fn entry_of(stat: &Stat, path: &[u8]) -> Entry {
     Entry {
         path: path.to_vec(),

@@ -54,6 +54,9 @@ pub(crate) fn error_line(text: &str) {
     drop(io::stderr().lock().write_all(format!("{}\n", printable(text)).as_bytes()));
 }
 
+/// Clears a screen and goes to its first line.
+pub(crate) const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
 /// Writes data to standard output; a reader that went away ends the command quietly.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

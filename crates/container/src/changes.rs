@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use archive::{Change, ChangeKind, Difference, Limits};
+use files::meter::Metered;
 use oci::image::Config;
 use rustix::fs::{Mode, OFlags};
 use store::{CommitOptions, Image, Store};
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
-use crate::export::BUFFER;
+use crate::export::{BUFFER, export_layer};
 use crate::helper;
 use crate::kept::saved_spec;
 use crate::record::{ProcessConfig, Record};
@@ -62,9 +63,10 @@ pub fn image_changes(store: &Store, image: &Image) -> Result<Vec<Change>> {
     Ok(decode(&answer))
 }
 
-/// Makes an image of a container: its image's layers, and what it changed as one more.
+/// Makes an image of a container: its image's layers, and what it changed as one more; or one layer of all.
 ///
-/// With `pause`, a container that runs is frozen meanwhile where its cgroup allows it; the second value says why not.
+/// With `pause`, a container that runs is frozen meanwhile where its cgroup allows it; the second value says why not, and
+/// what no archive can hold.
 ///
 /// # Errors
 /// [`Error::NoContainer`], [`Error::Helper`], and those of [`Store::commit`].
@@ -74,7 +76,7 @@ pub fn commit(
     id: &ContainerId,
     pause: bool,
     mut options: CommitOptions,
-) -> Result<(Image, Option<String>)> {
+) -> Result<(Image, Vec<String>)> {
     let record = containers.record(id)?.ok_or_else(|| Error::NoContainer { name: id.to_string() })?;
     options.created_by = Some(record.command.join(" ")).filter(|command| !command.is_empty());
     let sources = Sources::of_container(store, containers, id)?;
@@ -83,10 +85,15 @@ pub fn commit(
     let frozen = if pause { Frozen::of(containers, id)? } else { Frozen::Not(None) };
     let base = store.image(&lease.manifest)?.configuration.config;
     options.config = Some(configuration(base, record));
+    let mut left_out = Vec::new();
     let image = store.commit(&lease, &options, |file| {
+        if options.squash {
+            let written = export_layer(store, containers, id, file);
+            return written.map(|lines| left_out = lines).map_err(|error| files::chain(&error));
+        }
         let packed = helper::as_owner(store.ownership(), 0, || {
             sources.confine();
-            let out = BufWriter::with_capacity(BUFFER, file);
+            let out = BufWriter::with_capacity(BUFFER, Metered::new(file, store.meter()));
             let (mut out, _) =
                 sources.difference().pack(out, &Limits::default()).map_err(|e| files::chain(&e))?;
             out.flush().map_err(|error| error.to_string())?;
@@ -94,8 +101,8 @@ pub fn commit(
         });
         packed.map(drop).map_err(|error| files::chain(&error))
     });
-    let note = frozen.thaw();
-    Ok((image?, note))
+    left_out.extend(frozen.thaw());
+    Ok((image?, left_out))
 }
 
 /// What the container ran with, as the configuration of an image. What the engine itself put into the environment is

@@ -57,6 +57,8 @@ pub struct Reserved {
     pub(crate) alive: Lock,
 }
 
+/// What stands for the container that was made last: no name of a container begins so.
+pub const LATEST: &str = "@latest";
 /// Name of the run-time directory with the runtime's records.
 pub(crate) const STATES: &str = "c";
 /// Name of the run-time directory with what the engine makes for `/etc`.
@@ -188,11 +190,19 @@ impl<'a> Containers<'a> {
         Ok(reserved)
     }
 
-    /// Finds a container by name, id, or the unambiguous start of an id.
+    /// Finds a container by name, id, or the unambiguous start of an id; [`LATEST`] is the one that was made last.
     ///
     /// # Errors
     /// [`Error::NoContainer`], [`Error::System`].
     pub fn find(&self, text: &str) -> Result<ContainerId> {
+        if text == LATEST {
+            let made = |id: ContainerId| {
+                let record = self.record(&id).ok()??;
+                Some(((record.created, record.created_nanoseconds), id))
+            };
+            let last = self.ids()?.into_iter().filter_map(made).max_by_key(|(time, _)| *time);
+            return last.map(|(_, id)| id).ok_or_else(|| Error::NoContainer { name: text.to_owned() });
+        }
         if let Ok(name) = Name::new(text)
             && let Some(id) = self.holder(name.as_str())?
         {

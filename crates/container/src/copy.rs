@@ -12,10 +12,12 @@ use std::io::BufWriter;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use archive::{
     CompressedDigest, Devices, Ids, Limits, Mounts, Options, Pack, Skipped, SkippedWhat, Target, Whiteouts,
 };
+use files::meter::{Meter, Metered};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -44,7 +46,7 @@ pub enum Place<'a> {
 }
 
 /// How things are copied.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CopyOptions {
     /// Owners, set-id bits and capabilities are kept.
     pub archive: bool,
@@ -52,6 +54,8 @@ pub struct CopyOptions {
     pub follow: bool,
     /// A directory and something else may replace each other.
     pub overwrite: bool,
+    /// Counts the bytes of the archive between the sides, for who watches.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// What was copied.
@@ -74,7 +78,7 @@ pub fn copy(
     containers: &Containers<'_>,
     from: &Place<'_>,
     to: &Place<'_>,
-    options: CopyOptions,
+    options: &CopyOptions,
 ) -> Result<Copied> {
     let from = Side::open(store, containers, from, Scope::All)?;
     let to = Side::open(store, containers, to, Scope::Writable)?;
@@ -83,7 +87,7 @@ pub fn copy(
     let single = store.ownership().is_single();
     match (&from, &to) {
         (Side::Stream(input), _) => to.unpack(*input, &into, options, single, true),
-        (_, Side::Stream(output)) => from.pack(*output, &source, &name, options.follow),
+        (_, Side::Stream(output)) => from.pack(*output, &source, &name, options),
         _ => {
             let failed = |source| Error::System { action: "make", path: "a pipe".into(), source };
             let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
@@ -92,7 +96,7 @@ pub fn copy(
             let packing = helper::start(0, || {
                 let Some((read, write)) = ends.take() else { return Err("the pipe is lost".to_owned()) };
                 drop(read);
-                let packed = from.pack(write.as_fd(), &source, &name, options.follow);
+                let packed = from.pack(write.as_fd(), &source, &name, options);
                 packed
                     .map(|copied| copied.left_out.join("\n").into_bytes())
                     .map_err(|error| files::chain(&error))
@@ -293,13 +297,21 @@ impl<'a> Side<'a> {
     }
 
     /// Writes the source as an archive.
-    fn pack(&self, out: BorrowedFd<'_>, source: &Source, name: &[u8], follow: bool) -> Result<Copied> {
+    fn pack(
+        &self,
+        out: BorrowedFd<'_>,
+        source: &Source,
+        name: &[u8],
+        options: &CopyOptions,
+    ) -> Result<Copied> {
+        let follow = options.follow;
         let path = self.path();
         let out = File::from(crate::export::duplicate(out)?);
         let is_directory = matches!(source, Source::Directory { .. });
         let work = |tree: Tree<'_>| {
+            let out = Metered::new(&out, options.meter.clone());
             let mut pack =
-                Pack::new(BufWriter::with_capacity(BUFFER, &out), Mounts::Cross, &Limits::default());
+                Pack::new(BufWriter::with_capacity(BUFFER, out), Mounts::Cross, &Limits::default());
             let failed = |errno: Errno| errno.to_string();
             // The host's side is read by the command itself, which has to go on.
             let confine = |below: &OwnedFd| {
@@ -337,7 +349,7 @@ impl<'a> Side<'a> {
         &self,
         input: BorrowedFd<'_>,
         into: &Path,
-        options: CopyOptions,
+        options: &CopyOptions,
         single: bool,
         as_archived: bool,
     ) -> Result<Copied> {
@@ -363,8 +375,11 @@ impl<'a> Side<'a> {
                 .map_err(|errno| format!("open `{}`: {errno}", into.display()))?;
             files::pause::at("copy.before-unpack");
             archive::confine(&directory, &limits);
+            // What another process packs is counted there.
+            let meter = options.meter.clone().filter(|_| as_archived);
+            let input = Metered::new(&input, meter);
             let applied =
-                archive::apply(&input, &directory, &settings, &limits).map_err(|e| files::chain(&e))?;
+                archive::apply(input, &directory, &settings, &limits).map_err(|e| files::chain(&e))?;
             let told = |skipped: &&Skipped| !matches!(skipped.what, SkippedWhat::Owner(..));
             let skipped: Vec<Skipped> = applied.skipped.iter().filter(told).cloned().collect();
             report(applied.bytes, &skipped)

@@ -106,6 +106,9 @@ pub enum Error {
     /// A volume could not be used.
     #[error(transparent)]
     Volume(#[from] volume::Error),
+    /// Its writable layer cannot be kept below a size, or no longer is.
+    #[error("the size of the container's writable layer")]
+    Quota(#[from] files::quota::Error),
     /// There is no such container, or several ids start so.
     #[error("no container `{name}`")]
     NoContainer {
@@ -293,6 +296,7 @@ impl Error {
             Self::Runtime(error) => error.hint(),
             Self::Secret(error) => error.hint().map(str::to_owned),
             Self::Volume(error) => error.hint().map(str::to_owned),
+            Self::Quota(error) => Some(error.hint().to_owned()),
             Self::Start { hint, .. } => hint.clone(),
             Self::RootNeedsNone => Some("run the program as it is, without `brig unshare`".to_owned()),
             Self::NotRunning { id } => Some(format!("`brig start {id}` starts it")),

@@ -29,11 +29,32 @@ pub fn export(
     out: impl AsFd,
     meter: Option<Arc<Meter>>,
 ) -> Result<Vec<String>> {
+    pack(store, containers, id, out, (meter, false))
+}
+
+/// The same as the one layer of an image, in which some names are errors.
+pub(crate) fn export_layer(
+    store: &Store,
+    containers: &Containers<'_>,
+    id: &ContainerId,
+    out: impl AsFd,
+) -> Result<Vec<String>> {
+    pack(store, containers, id, out, (store.meter(), true))
+}
+
+fn pack(
+    store: &Store,
+    containers: &Containers<'_>,
+    id: &ContainerId,
+    out: impl AsFd,
+    (meter, is_layer): (Option<Arc<Meter>>, bool),
+) -> Result<Vec<String>> {
     let out = std::fs::File::from(duplicate(out)?);
     let answer = View::open(store, containers, id, Scope::Root)?.within(|root| {
         archive::confine_reading(&[root]);
         let out = BufWriter::with_capacity(BUFFER, Metered::new(&out, meter));
-        let mut pack = Pack::new(out, Mounts::Stay, &Limits::default());
+        let pack = Pack::new(out, Mounts::Stay, &Limits::default());
+        let mut pack = if is_layer { pack.layer() } else { pack };
         let packed =
             pack.tree(root, b"").and_then(|()| pack.finish()).map_err(|error| files::chain(&error))?.1;
         lines(&packed.skipped)

@@ -121,6 +121,8 @@ pub struct Host {
     pub own_directories: Vec<PathBuf>,
     /// The sources of the bind mounts, by what was typed.
     pub sources: BTreeMap<String, Source>,
+    /// The layers of mounted images, uppermost first, by their place among the mounts.
+    pub images: BTreeMap<usize, Vec<String>>,
     /// What the mounts of volumes lead to, by their place among the mounts.
     pub volumes: BTreeMap<usize, VolumeSource>,
     /// The container's directory.
@@ -182,6 +184,7 @@ impl Host {
             modules,
             own_directories,
             sources: BTreeMap::new(),
+            images: BTreeMap::new(),
             volumes: BTreeMap::new(),
             container: PathBuf::new(),
             devices: BTreeMap::new(),

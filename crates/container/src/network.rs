@@ -191,14 +191,16 @@ pub(crate) fn choose(
     };
     let program = match (&asked.mode, &facts.provider) {
         _ if is_closed(options) => return without(Network::None, "the profile has no network"),
-        (Mode::None, _) => return without(Network::None, "a container without a network has no ports"),
-        (Mode::Host, _) => {
+        // As docker and podman have it: nothing is opened that was not asked for.
+        (mode @ (Mode::None | Mode::Host), _) => {
+            let (network, has) = match mode {
+                Mode::None => (Network::None, "no network"),
+                _ => (Network::Host, "the host's network"),
+            };
             if let Some(port) = ports.first() {
-                // As docker and podman say it: nothing is lost, the ports are the host's anyway.
-                warnings
-                    .push(format!("`--publish {port}` does nothing: the container has the host's network"));
+                warnings.push(format!("`--publish {port}` does nothing: the container has {has}"));
             }
-            return Ok(Network::Host);
+            return Ok(network);
         }
         (Mode::Container(name), _) => {
             let peer = facts.peer.clone().ok_or_else(|| Error::NoContainer { name: name.clone() })?;

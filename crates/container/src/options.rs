@@ -10,7 +10,7 @@ use crate::network::NetworkOptions;
 use crate::notify::Notify;
 use crate::profile::Profile;
 use crate::record::{LogConfig, RestartPolicy, Streams};
-use crate::value::device::{BlockValue, DeviceRequest};
+use crate::value::device::{BlockValue, DeviceRequest, DeviceRuleRequest};
 use crate::value::environment::Entry;
 use crate::value::health::HealthOptions;
 use crate::value::ids::UserNamespace;
@@ -50,12 +50,18 @@ pub struct Options {
     pub ignore_image_volumes: bool,
     /// `--read-only`.
     pub read_only: bool,
+    /// `--read-only-tmpfs`: memory on what a program writes to.
+    pub scratch: bool,
     /// `--shm-size` in bytes.
     pub shm_size: Option<i64>,
+    /// `--storage-opt size=`: the most bytes of its writable layer.
+    pub layer_size: Option<u64>,
     /// `--allow-host-path`, resolved.
     pub allowed_host_paths: Vec<PathBuf>,
     /// `--device`.
     pub devices: Vec<DeviceRequest>,
+    /// `--device-cgroup-rule`.
+    pub device_rules: Vec<DeviceRuleRequest>,
     /// Capabilities, filter, labels, masks.
     pub security: SecurityOptions,
     /// Cgroup limits.
@@ -114,6 +120,16 @@ pub struct ProcessOptions {
     pub environment: Vec<Entry>,
     /// `--env-host`.
     pub environment_host: bool,
+    /// `--env-merge`: values in which `${NAME}` is what the image sets.
+    pub environment_merge: Vec<(String, String)>,
+    /// `--unsetenv`.
+    pub environment_unset: Vec<String>,
+    /// `--unsetenv-all`: nothing of what the image sets.
+    pub environment_cleared: bool,
+    /// `--tz`.
+    pub time_zone: Option<String>,
+    /// `--personality`.
+    pub personality: Option<String>,
     /// `--http-proxy`.
     pub http_proxy: bool,
     /// `--umask`.
@@ -279,6 +295,8 @@ pub struct LimitOptions {
     pub device_write_iops: Vec<BlockValue>,
     /// `--cgroup-parent`.
     pub cgroup_parent: Option<String>,
+    /// `--cgroup-conf`: files of cgroup v2 and what is written into them.
+    pub files: std::collections::BTreeMap<String, String>,
 }
 
 /// Contents of `/etc/hosts` and `/etc/resolv.conf`.

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::value::mount::MountKind;
 
+/// The work directory of a container's root file system: the project of its quota is its project.
+pub(crate) const WORK: &str = "work";
 /// Directory of them in a container's directory.
 pub(crate) const DIRECTORY: &str = "overlays";
 
@@ -34,6 +36,9 @@ pub(crate) fn make(container: BorrowedFd<'_>, options: &Options) -> Result<()> {
     }
     let fail = |source| Error::System { action: "make the overlay of", path: DIRECTORY.into(), source };
     let all = directory(container, DIRECTORY, Mode::RWXU).map_err(fail)?;
+    if options.layer_size.is_some() {
+        files::quota::share(work(container)?, &all)?;
+    }
     for (at, mount) in wanted {
         let MountKind::Overlay { source } = &mount.kind else { continue };
         let one = directory(all.as_fd(), &at.to_string(), Mode::RWXU).map_err(fail)?;
@@ -48,8 +53,17 @@ pub(crate) fn make(container: BorrowedFd<'_>, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Opens the work directory of the root file system.
+pub(crate) fn work(container: BorrowedFd<'_>) -> Result<OwnedFd> {
+    open(container, WORK).map_err(|source| Error::System { action: "open", path: WORK.into(), source })
+}
+
 fn directory(parent: BorrowedFd<'_>, name: &str, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
     rustix::fs::mkdirat(parent, name, mode)?;
+    open(parent, name)
+}
+
+fn open(parent: BorrowedFd<'_>, name: &str) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }

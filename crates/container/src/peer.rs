@@ -3,15 +3,24 @@
 //! Processes and shared memory belong to the user namespace that they were made in, so who joins them joins that as well,
 //! with its maps: its ids mean the same then, and no right of the joiner reaches further than there.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use idmap::Map;
 use oci::runtime::{Namespace, NamespaceKind};
+use runtime::message::{self, Message};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::DumpableBehavior;
+use sys::clone::flags;
+use sys::fork::{Exit, fork_closure};
 
 use crate::containers::Containers;
 use crate::error::{Error, Result};
+use crate::export::duplicate;
+use crate::helper;
 use crate::host::Host;
 use crate::options::Options;
 use crate::spec::Maps;
@@ -124,6 +133,8 @@ pub struct Peers {
     /// The maps of that user namespace, users then groups; none where it is the host's.
     maps: Option<(Map, Map)>,
     host_name: Option<String>,
+    /// Its `/dev/shm` where `--ipc` is shared, as a mount attached nowhere, or why it cannot be had.
+    memory: Option<std::result::Result<Arc<OwnedFd>, String>>,
 }
 
 impl Peers {
@@ -162,6 +173,9 @@ impl Peers {
                 }
             }
             let user = open(&peer.process, "ns/user")?;
+            if kind == NamespaceKind::Ipc {
+                peers.memory = Some(memory_of(&peer.process, &user));
+            }
             if let Some(owner) = &owner
                 && identity(owner)? != identity(&user)?
             {
@@ -247,13 +261,76 @@ impl Peers {
             let Some((_, flag, _, opens)) = KINDS.iter().find(|(known, ..)| known == kind) else { continue };
             let flag = format!("{flag} container:{}", name.escape_debug());
             weakenings.open(WeakeningKind::Namespace, flag, *opens);
-            if *kind == NamespaceKind::Ipc {
-                warnings.push(
-                    "`--ipc` shares System V memory and message queues: `/dev/shm` stays the container's own"
-                        .to_owned(),
-                );
+            if let (NamespaceKind::Ipc, Some(Err(reason))) = (kind, &self.memory) {
+                warnings.push(format!(
+                    "`--ipc` shares System V memory and message queues, `/dev/shm` stays the container's own: {reason}"
+                ));
             }
         }
+    }
+
+    fn memory(&self) -> Option<&OwnedFd> {
+        self.memory.as_ref()?.as_deref().ok()
+    }
+
+    /// A path that stands for the `/dev/shm` that is shared, as long as this value lives.
+    pub(crate) fn memory_path(&self) -> Option<String> {
+        self.memory().map(path_of)
+    }
+
+    /// What the runtime mounts in the place of such paths.
+    pub(crate) fn mounts(&self) -> Result<Vec<(String, OwnedFd)>> {
+        let own = |mount: &OwnedFd| Ok((path_of(mount), duplicate(mount)?));
+        self.memory().map(own).into_iter().collect()
+    }
+}
+
+/// The memory at `/dev/shm` of a container that runs: a process of ours enters its mount namespace, as `user`'s root unless
+/// we are the host's, clones that mount, hands it over and ends. Nothing is executed there.
+fn memory_of(process: &OwnedFd, user: &OwnedFd) -> std::result::Result<Arc<OwnedFd>, String> {
+    const TMPFS: u64 = 0x0102_1994;
+    let failed = |errno: Errno| errno.to_string();
+    let namespace = open(process, "ns/mnt").map_err(|error| files::chain(&error))?;
+    let enter_user = !rustix::process::geteuid().is_root()
+        && open_own().and_then(|own| Ok(identity(&own)? != identity(user)?)).unwrap_or(true);
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(failed)?;
+    let parent = rustix::process::getpid();
+    let clone = || {
+        // Before anybody inside can look at us.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        if enter_user {
+            sys::namespace::join(user.as_fd(), flags::NEWUSER)?;
+        }
+        sys::namespace::join(namespace.as_fd(), flags::NEWNS)?;
+        helper::die_with(parent)?;
+        let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let memory = files::root::open(&root, "dev/shm", path)
+            .map_err(|error| error.errno().unwrap_or(Errno::LOOP))?;
+        if u64::try_from(rustix::fs::fstatfs(&memory)?.f_type).ok() != Some(TMPFS) {
+            return Err(Errno::NODEV);
+        }
+        let how =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        let mount = rustix::mount::open_tree(&memory, c"", how)?;
+        message::send(theirs.as_fd(), Message::Mounted, &[mount.as_fd()])
+    };
+    let child = fork_closure(0, || match clone() {
+        Ok(()) => 0,
+        Err(errno) => u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX),
+    })
+    .map_err(failed)?;
+    let exit = child.wait().map_err(failed)?;
+    drop(theirs);
+    let mut mount = None;
+    match message::receive(ours.as_fd(), |descriptor| mount = Some(descriptor)) {
+        Ok(Some(Message::Mounted)) => mount.map(Arc::new).ok_or_else(|| "it was not handed over".to_owned()),
+        _ => Err(match exit {
+            Exit::Code(code) => Errno::from_raw_os_error(i32::from(code)).to_string(),
+            Exit::Signal(signal) => format!("the process that takes it was killed by signal {signal}"),
+        }),
     }
 }
 

@@ -19,6 +19,7 @@ use store::{Image, Ownership, Snapshot, Store};
 use crate::containers::{Containers, Reserved};
 use crate::error::{Error, Result};
 use crate::host::{Host, IdSource};
+use crate::images;
 use crate::kept::{KEPT, Kept, SPEC};
 use crate::lsm::{Categories, Modules, selinux};
 use crate::network::{Network, NetworkFacts};
@@ -29,7 +30,7 @@ use crate::spec::{self, Configured, EngineFiles};
 use crate::value::ids::{DEFAULT_SIZE, UserNamespace};
 use crate::value::name::ContainerId;
 use crate::value::user::Accounts;
-use crate::{lookup, names, notify, overlays, peer, secrets, value, volumes};
+use crate::{lookup, names, notify, overlays, peer, secrets, time_zone, value, volumes};
 
 /// Most bytes of the image's account files and of the host's `resolv.conf` that are read.
 const MAX_FILE: u64 = 1 << 20;
@@ -127,7 +128,9 @@ pub fn prepare(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
     let found = find(site, image)?;
     let snapshot = site.store.prepare(&found)?;
     let reserved = site.containers.reserve(options.name.as_ref())?;
-    let held = store::hold(reserved.directory.as_fd(), &found).map_err(Error::from);
+    let held = store::hold(reserved.directory.as_fd(), &found)
+        .map_err(Error::from)
+        .and_then(|()| images::hold(site, reserved.directory.as_fd(), options));
     drop(lock);
     let mut options = options.clone();
     let config = &found.configuration.config;
@@ -183,7 +186,7 @@ pub fn preview(site: &Site<'_>, image: &str, options: &Options, ids: IdSource) -
     Ok(Preview { configured, image_id: found.id.to_string(), plan })
 }
 
-fn find(site: &Site<'_>, text: &str) -> Result<Image> {
+pub(crate) fn find(site: &Site<'_>, text: &str) -> Result<Image> {
     let found = match text.parse::<Reference>() {
         Ok(reference) if store::is_hello(&reference) => {
             site.store.resolve_or_hello(&reference, site.binary)?
@@ -218,7 +221,12 @@ fn make(
     snapshot: &Snapshot,
     reserved: &Reserved,
 ) -> Result<(Configured, Option<Claim>, Option<Categories>)> {
-    store::create_upper(reserved.directory.as_fd(), snapshot)?;
+    let layer = store::create_upper(reserved.directory.as_fd(), snapshot)?;
+    if let Some(size) = options.layer_size {
+        // On `work` first: no container sees it, so that is where the limit is looked for.
+        files::quota::limit(&layer.work, size)?;
+        files::quota::share(&layer.work, &layer.upper)?;
+    }
     let categories = if selinux::wants_categories(options) {
         Some(Categories::reserve(site.containers.runtime_directory("mcs")?, reserved.id.as_str())?)
     } else {
@@ -275,6 +283,7 @@ pub(crate) fn configure(
     host.container = site.containers.path_of(id);
     host.peers = Peers::look(options, site.containers, host.network.peer.as_ref())?;
     volumes::look(site, options, &mut host)?;
+    images::look(site, id, options, &mut host)?;
     let image = spec::Image { config: &image.configuration.config, accounts: &accounts };
     spec::build(id, image, options, &host, Some(&files))
 }
@@ -318,6 +327,7 @@ pub(crate) fn engine_files(site: &Site<'_>, id: &ContainerId) -> EngineFiles {
         hosts: directory.join("hosts"),
         host_name: directory.join("hostname"),
         resolver: directory.join("resolv.conf"),
+        time_zone: directory.join("localtime"),
         notify: directory.join(notify::NAME),
     }
 }
@@ -331,11 +341,14 @@ pub(crate) fn write_files(
 ) -> Result<()> {
     let resolver = host_resolver(site.etc);
     let host_name = &configured.host_name;
-    let texts: [(&str, Vec<u8>); 3] = [
+    let zone =
+        options.process.time_zone.as_deref().map(|zone| time_zone::read(zone, site.etc)).transpose()?;
+    let texts = [
         ("hosts", names::hosts(host_name, &configured.connection, &options.names).into_bytes()),
         ("hostname", format!("{host_name}\n").into_bytes()),
         ("resolv.conf", names::resolver(&configured.connection, &resolver, &options.names)),
     ];
+    let texts = texts.into_iter().chain(zone.map(|zone| ("localtime", zone)));
     let root = configured.maps.as_ref().and_then(|(uids, gids)| Some((uids.to_host(0)?, gids.to_host(0)?)));
     let is_root = rustix::process::geteuid().is_root();
     let label = configured.spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
@@ -553,6 +566,7 @@ pub(crate) fn with_request<T>(
             ephemeral: options.remove,
         }),
         checked_sources: configured.checked_sources,
+        mounts: configured.peers.mounts()?,
         cgroup: runtime::CgroupOptions::for_caller(bus),
         default_resources: Some(&configured.default_limits),
         require_defaults: options.require_all,

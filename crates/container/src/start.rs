@@ -24,6 +24,7 @@ use crate::host::IdSource;
 use crate::kept::{Kept, SPEC};
 use crate::lsm::{Categories, Modules, selinux};
 use crate::notify::{self, Notify};
+use crate::overlays;
 use crate::record::Record;
 use crate::run::{self, Ready, Site};
 use crate::stop;
@@ -129,6 +130,9 @@ fn prepare_again(site: &Site<'_>, reserved: &Reserved, ids: IdSource) -> Result<
     // What a volatile overlay left there forbids a second mount.
     site.containers.remove_overlay_work(id);
     site.containers.remove_overlays(id)?;
+    if kept.options.layer_size.is_some() {
+        files::quota::check(overlays::work(reserved.directory.as_fd())?)?;
+    }
     let lease = Lease::read(reserved.directory.as_fd())?;
     let image = site.store.image(&lease.manifest)?;
     let snapshot = site.store.prepare(&image)?;

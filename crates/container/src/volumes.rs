@@ -178,6 +178,7 @@ fn settle_one(
         settled.made.push(known.clone());
     }
     known.as_str().clone_into(name);
+    held.check_limit()?;
     if *copy && subpath.is_none() && matches!(volume::device(&held.meta.options)?, Device::Directory { .. }) {
         fill(volumes, &held, &mount.target, snapshot)?;
     }
@@ -325,10 +326,12 @@ pub(crate) fn hold(store: &Store, options: &Options) -> Result<Vec<Held>> {
             volumes = Some(open(store)?);
         }
         if let Some(volumes) = &volumes {
-            held.push(volumes.hold(&Name::new(name)?).map_err(|error| match error.is_missing() {
+            let volume = volumes.hold(&Name::new(name)?).map_err(|error| match error.is_missing() {
                 true => Error::NoVolume { name: name.clone() },
                 false => error.into(),
-            })?);
+            })?;
+            volume.check_limit()?;
+            held.push(volume);
         }
     }
     Ok(held)
@@ -419,6 +422,9 @@ pub(crate) fn points(store: &Store, options: &Options) -> Vec<MountPoint> {
             MountKind::Bind { source, .. } => {
                 (point.kind, point.source, point.propagation) =
                     ("bind".into(), source.clone(), propagation());
+            }
+            MountKind::Image { image } => {
+                (point.kind, point.source) = ("image".to_owned(), image.clone());
             }
             MountKind::Overlay { source } => {
                 (point.kind, point.source) = ("overlay".to_owned(), source.clone());

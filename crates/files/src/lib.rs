@@ -11,6 +11,7 @@
 //! * [`lock`]: `flock(2)`, released when its holder dies.
 //! * [`meter`]: how far long work has come, for another process to show.
 //! * [`remove_tree`]: however deep, and never out of it.
+//! * [`quota`]: a directory that takes no more than so many bytes.
 //! * [`pause`]: where a race test stops us; compiled to nothing without the feature `test-pauses`.
 //! * [`weaken`]: which defences a control leaves out; none without the feature `test-weaken`.
 //!
@@ -37,6 +38,7 @@ pub mod lock;
 pub mod meter;
 pub mod pause;
 pub mod procfs;
+pub mod quota;
 mod relpath;
 pub mod root;
 mod tree;

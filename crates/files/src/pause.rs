@@ -24,7 +24,8 @@ pub fn at(name: &str) {
     }
     let directory = std::env::var_os("BRIG_PAUSE_DIR").expect("BRIG_PAUSE_AT comes with BRIG_PAUSE_DIR");
     let directory = std::path::PathBuf::from(directory);
-    std::fs::write(directory.join(format!("{name}.reached")), "1").expect("the test made BRIG_PAUSE_DIR");
+    let pid = std::process::id().to_string();
+    std::fs::write(directory.join(format!("{name}.reached")), pid).expect("the test made BRIG_PAUSE_DIR");
     let go = directory.join(format!("{name}.go"));
     for _ in 0..60_000 {
         if go.exists() {
@@ -38,7 +39,7 @@ pub fn at(name: &str) {
 /// Pause points of a process that may not allocate: everything is opened before it is cloned.
 ///
 /// `BRIG_PAUSE_AT` names them as for [`at`], and may say of which path: `mount:dev/shm`. The two files
-/// `<name>.reached` and `<name>.go` exist from the start here, a byte in each of them is what counts.
+/// `<name>.reached` and `<name>.go` exist from the start here, what is in them is what counts.
 /// Without the feature `test-pauses` this holds nothing and does nothing.
 #[cfg(not(feature = "test-pauses"))]
 #[derive(Debug, Default)]
@@ -104,7 +105,9 @@ impl Points {
         let matches =
             |point: &&Point| point.name == name && point.path.as_deref().is_none_or(|it| it == path);
         let Some(point) = self.0.iter().find(matches) else { return };
-        if rustix::io::write(&point.reached, b"1").is_err() {
+        let mut number = [b' '; 20];
+        let written = std::io::Write::write_fmt(&mut &mut number[..], format_args!("{}", std::process::id()));
+        if written.is_err() || rustix::io::write(&point.reached, &number).is_err() {
             std::process::abort();
         }
         let pause = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };

@@ -63,6 +63,8 @@ pub struct Request<'a> {
     pub layers: Option<Layers>,
     /// Sources of bind mounts whose paths the caller looked at before: they must still lead to the same files.
     pub checked_sources: Vec<CheckedSource>,
+    /// Mounts attached nowhere that stand for sources of bind mounts, by their paths.
+    pub mounts: Vec<(String, OwnedFd)>,
     /// Its cgroup.
     pub cgroup: CgroupOptions,
     /// Limits that were not asked for: where they cannot be applied there is a warning only.
@@ -356,11 +358,12 @@ fn make_in(
     };
     let preserved = request.preserve_descriptors;
     let checked_sources = std::mem::take(&mut request.checked_sources);
+    let mounts = std::mem::take(&mut request.mounts);
     let label = plan::mount_label(spec, &facts)?;
     relay::give(&streams, launch::root_of(spec))?;
     let layers = request.layers.take();
     let secrets = std::mem::take(&mut request.secrets);
-    let given = Given { layers, start, preserved, home, label, checked_sources, streams, secrets };
+    let given = Given { layers, start, preserved, home, label, checked_sources, mounts, streams, secrets };
     let spec = &request.spec;
     let mut ready = prepare::prepare(&plan, &facts.root, process, filter, given)?;
     prepare_hooks(spec, &mut ready)?;

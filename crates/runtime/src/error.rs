@@ -179,6 +179,10 @@ impl Error {
             Self::Program { errno: Errno::NOENT, .. } => 127,
             Self::Program { .. } => 126,
             Self::Step { failure: Failure { operation: Operation::Execute, .. }, .. } => 126,
+            // As docker makes them of runc's message, whose error is of the directory.
+            Self::Step { failure: Failure { operation: Operation::WorkingDirectory, errno }, .. } => {
+                if matches!(*errno, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 }
+            }
             Self::Confined { .. } => 126,
             _ => 125,
         }

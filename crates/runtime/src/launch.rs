@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroup::Cgroup;
 use oci::runtime::{NamespaceKind, Spec};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mount::OpenTreeFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Rlimit, Signal, WaitOptions};
@@ -116,10 +117,10 @@ pub(crate) fn clone(
             drop(ours);
             stage(plan, &mut ready.prepared, theirs.as_fd(), flags, origin)
         }
-        Cloned::Parent { pid, .. } => {
+        Cloned::Parent { pid, pidfd } => {
             drop(theirs);
             let stage = Pid::from_raw(pid).ok_or_else(|| failed(Errno::CHILD))?;
-            let answer = message::receive(ours.as_fd(), drop);
+            let answer = answer_of(pidfd.as_fd(), ours.as_fd());
             rustix::process::waitpid(Some(stage), WaitOptions::empty()).ok();
             match answer.map_err(|errno| Error::system("hear from", "the joining process", errno))? {
                 Some(Message::Stage(pid)) => {
@@ -138,6 +139,18 @@ pub(crate) fn clone(
                 _ => Err(Error::Died("while it joined the namespaces".to_owned())),
             }
         }
+    }
+}
+
+/// What the joining process says; none where it ends without a word. What it made meanwhile holds the other end too, and
+/// would wait for us as we for it: it ends when ours is closed.
+fn answer_of(stage: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> rustix::io::Result<Option<Message>> {
+    let mut sources = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&stage, PollFlags::IN)];
+    retry_on_intr(|| poll(&mut sources, None))?;
+    // What it said before its end was there before it.
+    match retry_on_intr(|| poll(&mut sources[..1], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })))? {
+        0 => Ok(None),
+        _ => message::receive(socket, drop),
     }
 }
 
@@ -165,6 +178,7 @@ fn stage(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, flags: u6
     match cloned {
         Ok(Cloned::Child) => child::run(plan, prepared, socket, origin),
         Ok(Cloned::Parent { pid, .. }) => {
+            prepared.pauses.at("staged", b"");
             message::send(socket, Message::Stage(pid), &[]).ok();
         }
         Err(failure) => {
@@ -289,13 +303,8 @@ fn finish_late(late: Vec<LateMount>, process: BorrowedFd<'_>, owner: (u32, u32))
                 map_ids(&mount, namespace.as_fd(), if recursive { Reach::Tree } else { Reach::One })?;
                 Ok(mount)
             }
-            LateMount::Layers { lower, writable, id_mapped, label } => {
-                let label = label.as_deref();
-                let kind = OverlayKind { ephemeral: true, owner, label, maps_lower: id_mapped };
-                overlay(std::slice::from_ref(&lower), Some(&writable), &kind, namespace.as_fd())
-            }
-            LateMount::Overlay { lower, upper, ephemeral, label } => {
-                let kind = OverlayKind { ephemeral, owner, label: label.as_deref(), maps_lower: true };
+            LateMount::Overlay { lower, upper, id_mapped, ephemeral, label } => {
+                let kind = OverlayKind { ephemeral, owner, label: label.as_deref(), maps_lower: id_mapped };
                 overlay(&lower, upper.as_ref(), &kind, namespace.as_fd())
             }
         })

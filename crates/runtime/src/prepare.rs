@@ -27,10 +27,14 @@ const MAX_PATH_ENTRIES: usize = 128;
 pub(crate) enum LateMount {
     /// A cloned tree.
     Tree { mount: OwnedFd, recursive: bool },
-    /// One directory, under another with `upper` and `work`.
-    Layers { lower: OwnedFd, writable: OwnedFd, id_mapped: bool, label: Option<CString> },
-    /// The root: layers and the directory with `upper` and `work`.
-    Overlay { lower: Vec<OwnedFd>, upper: Option<OwnedFd>, ephemeral: bool, label: Option<CString> },
+    /// Layers, which the map shows where `id_mapped`, and the directory with `upper` and `work`, which it always does.
+    Overlay {
+        lower: Vec<OwnedFd>,
+        upper: Option<OwnedFd>,
+        id_mapped: bool,
+        ephemeral: bool,
+        label: Option<CString>,
+    },
 }
 
 /// Layers of a root file system, as descriptors.
@@ -55,6 +59,8 @@ pub(crate) struct Given {
     /// The SELinux label of file systems that are made, as a mount option.
     pub label: Option<Parameter>,
     pub checked_sources: Vec<CheckedSource>,
+    /// Mounts that stand for sources, by path.
+    pub mounts: Vec<(String, OwnedFd)>,
     pub streams: Vec<Stream>,
     pub secrets: crate::secrets::Secrets,
 }
@@ -79,7 +85,7 @@ pub(crate) fn prepare(
         && let Some(Layers { lower, writable, ephemeral }) = layers.take()
     {
         let label = given.label.as_ref().and_then(|label| label.value.clone());
-        late.push(LateMount::Overlay { lower, upper: writable, ephemeral, label });
+        late.push(LateMount::Overlay { lower, upper: writable, id_mapped: true, ephemeral, label });
     }
     let ephemeral = layers.as_ref().is_some_and(|layers| layers.ephemeral);
     let mut given_descriptors = match layers {
@@ -90,15 +96,20 @@ pub(crate) fn prepare(
     for source in &plan.sources {
         let opened = match source {
             Source::Root(path) => open_tree(path)?,
+            Source::Bind { path, .. } if given.mounts.iter().any(|(known, _)| known == path) => {
+                given_mount(path, &given.mounts)?
+            }
             Source::Bind { path, recursive, id_map } => {
                 let handle = open_source(path, &given.checked_sources)?;
                 bind(handle, path, *recursive, id_map.as_ref(), &mut late)?
             }
             Source::Layers { lower, writable, id_mapped } => {
-                let lower = open_source(lower, &given.checked_sources)?;
-                let writable = open_source(writable, &[])?;
+                let lower = lower.iter().map(|path| open_source(path, &given.checked_sources));
+                let lower = lower.collect::<Result<_>>()?;
+                let upper = writable.as_ref().map(|path| open_source(path, &[])).transpose()?;
                 let label = given.label.as_ref().and_then(|label| label.value.clone());
-                late.push(LateMount::Layers { lower, writable, id_mapped: *id_mapped, label });
+                let id_mapped = *id_mapped;
+                late.push(LateMount::Overlay { lower, upper, id_mapped, ephemeral: true, label });
                 Opened::Late { index: late.len() - 1, directory: true }
             }
             Source::Directory(path) => open_layer(path, &given.checked_sources)?,
@@ -229,6 +240,16 @@ fn open_source(path: &str, checked: &[CheckedSource]) -> Result<OwnedFd> {
         return Err(Error::SourceReplaced { path: path.to_owned() });
     }
     Ok(handle)
+}
+
+/// A mount that the caller hands over in a source's place.
+fn given_mount(path: &str, given: &[(String, OwnedFd)]) -> Result<Opened> {
+    let found = given.iter().find(|(known, _)| known == path);
+    let (_, mount) = found.ok_or_else(|| Error::system("find", path, Errno::NOENT))?;
+    let directory = FileType::from_raw_mode(stat(mount, path)?.st_mode) == FileType::Directory;
+    let mount =
+        rustix::io::fcntl_dupfd_cloexec(mount, 3).map_err(|errno| Error::system("duplicate", path, errno))?;
+    Ok(Opened::Tree { mount, directory })
 }
 
 /// Opens a layer of an overlay that the child mounts: it opens the path again and compares.

@@ -26,6 +26,8 @@ pub struct CommitOptions {
     pub author: Option<String>,
     /// A remark for the history.
     pub message: Option<String>,
+    /// Whether what `write` writes is the whole tree, which then is the image's only layer.
+    pub squash: bool,
     /// The container's program, for the history.
     pub created_by: Option<String>,
 }
@@ -53,7 +55,14 @@ impl Store {
         changes::apply_to(&mut configuration.config, &options.changes)?;
         let mut ingest = Ingest::begin(self)?;
         let (blob, size) = ingest.written(write)?;
-        let below = std::mem::take(&mut configuration.rootfs.diff_ids);
+        let mut below = std::mem::take(&mut configuration.rootfs.diff_ids);
+        let mut layers: Vec<Descriptor> = base.manifest.layers.into_iter().map(into_oci).collect();
+        if options.squash {
+            below.clear();
+            layers.clear();
+            // Each of its steps that made files would name a layer.
+            configuration.history.clear();
+        }
         let diff_id: Digest = ingest.layer(&blob, &below, None)?;
         configuration.rootfs.diff_ids = [below, vec![diff_id]].concat();
         let created = Some(Moment::now().fixed());
@@ -66,7 +75,6 @@ impl Store {
             comment: options.message.clone(),
             ..History::default()
         });
-        let mut layers: Vec<Descriptor> = base.manifest.layers.into_iter().map(into_oci).collect();
         layers.push(Descriptor::new(media::LAYER, blob, size));
         let image = stage_image(&mut ingest, configuration, layers)?;
         ingest.commit()?;

@@ -437,7 +437,7 @@ fn remove_session(store: &Store, all: BorrowedFd<'_>, name: &str) -> Result<()> 
     }
 }
 
-fn open_directory(parent: BorrowedFd<'_>, name: &str) -> Result<Option<OwnedFd>> {
+pub(crate) fn open_directory(parent: BorrowedFd<'_>, name: &str) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     match rustix::fs::openat(parent, name, flags, Mode::empty()) {
         Ok(directory) => Ok(Some(directory)),

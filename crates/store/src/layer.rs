@@ -3,6 +3,7 @@
 //! A layer's directory appears by one rename when all of it is on the disk, so a layer that is there is whole.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use oci::Digest;
 use rustix::fs::OFlags;
@@ -51,6 +52,12 @@ impl Store {
     /// [`Error::System`].
     pub fn has_layer(&self, chain: &Digest) -> Result<bool> {
         self.exists(&path(chain))
+    }
+
+    /// Where the root directory of an unpacked layer is.
+    #[must_use]
+    pub fn layer_path(&self, chain: &Digest) -> PathBuf {
+        self.path().join(path(chain)).join("fs")
     }
 
     /// Opens the root directory of an unpacked layer with `O_PATH`.

@@ -77,6 +77,12 @@ impl Store {
         self.meter = meter;
     }
 
+    /// That meter, for work beside the store's.
+    #[must_use]
+    pub fn meter(&self) -> Option<Arc<Meter>> {
+        self.meter.clone()
+    }
+
     /// Begins a step of long work, of `total` bytes where that is known.
     pub(crate) fn begin(&self, step: impl FnOnce() -> String, total: Option<u64>) {
         if let Some(meter) = &self.meter {

@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::ingest::open_directory;
 use crate::layout::{Store, names_in};
 
 /// Most bytes of a lease: 512 chain ids and a descriptor.
 const MAX_LEASE: u64 = 128 << 10;
 /// Name of the file in a container's directory.
 const FILE: &str = "image.json";
+/// What the names of those of its mounts begin with.
+const MOUNTED: &str = "image-";
 
 /// An image that must stay, with all it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +63,35 @@ pub fn hold(container: BorrowedFd<'_>, image: &Image) -> Result<()> {
     Ok(())
 }
 
+/// Writes a lease on an image that is mounted in a container, the `number`th of its mounts, as [`hold`] does on its own.
+///
+/// # Errors
+/// [`Error::Files`].
+pub fn hold_mounted(container: BorrowedFd<'_>, number: usize, image: &Image) -> Result<()> {
+    let bytes = serde_json::to_vec(&Lease::of(image)).expect("a lease is strings and numbers");
+    atomic::write(container, mounted(number), &bytes, 0o600, Durability::Volatile)?;
+    Ok(())
+}
+
+/// Its name in a container's directory.
+fn mounted(number: usize) -> String {
+    format!("{MOUNTED}{number}.json")
+}
+
 impl Store {
+    /// The image that is the `number`th mount of a container; `None` where that is none.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] for one that cannot be read.
+    pub fn mounted_in(&self, container: &str, number: usize) -> Result<Option<Lease>> {
+        self.read_lease(format!("containers/{container}/{}", mounted(number)))
+    }
+
+    fn read_lease(&self, path: String) -> Result<Option<Lease>> {
+        let Some(bytes) = self.read_file(&path, MAX_LEASE)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| Error::Lease { path })
+    }
+
     /// Keeps an image under a name of the caller's, such as a build's id, until [`Store::release`].
     ///
     /// # Errors
@@ -87,25 +118,25 @@ impl Store {
     /// # Errors
     /// [`Error::Lease`] for one that cannot be read.
     pub fn held_by(&self, container: &str) -> Result<Option<Lease>> {
-        let path = format!("containers/{container}/{FILE}");
-        let Some(bytes) = self.read_file(&path, MAX_LEASE)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|_| Error::Lease { path })
+        self.read_lease(format!("containers/{container}/{FILE}"))
     }
 
     /// All leases with the name of their holder; one that cannot be read is an error, so that nothing is
     /// collected by mistake.
     pub(crate) fn leases(&self) -> Result<Vec<(String, Lease)>> {
         let mut leases = Vec::new();
-        for (directory, file) in [("containers", Some(FILE)), ("leases", None)] {
-            for name in names_in(self.directory(directory)?)? {
-                let path = match file {
-                    Some(file) => format!("{directory}/{name}/{file}"),
-                    None => format!("{directory}/{name}"),
-                };
-                // a container without the file has not resolved its image yet, or uses none
-                let Some(bytes) = self.read_file(&path, MAX_LEASE)? else { continue };
-                let lease = serde_json::from_slice(&bytes).map_err(|_| Error::Lease { path })?;
-                leases.push((name, lease));
+        for name in names_in(self.directory("leases")?)? {
+            leases.extend(self.read_lease(format!("leases/{name}"))?.map(|lease| (name, lease)));
+        }
+        let containers = self.directory("containers")?;
+        for name in names_in(&containers)? {
+            // One that is being removed may be gone; one without any file has not resolved its image yet.
+            let Some(directory) = open_directory(containers.as_fd(), &name)? else { continue };
+            for file in names_in(directory)? {
+                if file == FILE || file.starts_with(MOUNTED) {
+                    let lease = self.read_lease(format!("containers/{name}/{file}"))?;
+                    leases.extend(lease.map(|lease| (name.clone(), lease)));
+                }
             }
         }
         Ok(leases)

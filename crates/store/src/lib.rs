@@ -59,7 +59,7 @@ pub use image::{Details, Image, Listed};
 pub use import::ImportOptions;
 pub use layer::LayerMeta;
 pub use layout::Store;
-pub use lease::{Lease, hold};
+pub use lease::{Lease, hold, hold_mounted};
 pub use load::{LoadOptions, Loaded};
 pub use refs::Named;
 pub use remove::{Force, Removed};

@@ -171,6 +171,42 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes the name that was made first of all images that no container uses, one without a name before the others, and
+    /// what nothing needs then; `None` where every image is in use.
+    ///
+    /// # Errors
+    /// As [`Store::prune`].
+    pub fn prune_oldest(&self) -> Result<Option<Removed>> {
+        let alone = self.exclusive()?;
+        let leases = self.leases()?;
+        let created = |named: &Named| {
+            let image = self.image(&named.manifest).ok();
+            let text = image.and_then(|image| image.configuration.created).unwrap_or_default();
+            // Times of other zones are rare, and near enough.
+            (named.reference.is_some(), text)
+        };
+        let is_free = |named: &Named| leases.iter().all(|(_, lease)| lease.id != named.id);
+        let Some(oldest) = self.names()?.into_iter().filter(is_free).min_by_key(created) else {
+            return Ok(None);
+        };
+        let mut removed = Removed::default();
+        match &oldest.reference {
+            None => self.remove_untagged(&oldest.manifest.digest)?,
+            Some(reference) => {
+                self.remove_ref(reference)?;
+                removed.untagged.push(reference.clone());
+            }
+        }
+        if self.names()?.iter().all(|named| named.id != oldest.id) {
+            removed.deleted.push(oldest.id);
+        }
+        self.write_index()?;
+        let taken = self.collect(&leases, &mut removed)?;
+        drop(alone);
+        self.empty(taken)?;
+        Ok(Some(removed))
+    }
+
     /// The ref that a text names, directly or by the fall-back of [`Store::resolve`].
     fn named<'a>(&self, text: &str, names: &'a [Named]) -> Result<Option<&'a Named>> {
         let Ok(reference) = text.parse::<Reference>() else { return Ok(None) };

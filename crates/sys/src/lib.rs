@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod network;
 pub mod process;
 pub mod program;
+pub mod quota;
 pub mod raw;
 pub mod seccomp;
 pub mod signal;

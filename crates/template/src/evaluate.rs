@@ -151,7 +151,7 @@ impl<'data, 'template> Run<'data, 'template> {
         let scope = self.variables.len();
         let over = self.commands(&branch.pipeline, dot, Absent::Error)?;
         let entries: Vec<(Item<'data>, Item<'data>)> = match &over {
-            Item::Missing | Item::Zero => Vec::new(),
+            Item::Missing | Item::Unset | Item::Zero => Vec::new(),
             Item::Present(Cow::Borrowed(value)) => {
                 pairs(value).map(|(key, value)| (key, Item::Present(Cow::Borrowed(value)))).collect()
             }

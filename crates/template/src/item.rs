@@ -7,11 +7,16 @@ use serde_json::{Number, Value};
 
 use crate::error::Reason;
 
+/// What docker's objects point to where there is one, and leave out of their JSON where there is none.
+const POINTERS: &[&str] = &["Health", "Healthcheck", "SizeRootFs", "SizeRw", "StopTimeout"];
+
 /// A value of the data, one that was made, or one that is not there.
 #[derive(Clone, Debug)]
 pub(crate) enum Item<'data> {
     /// A field of a map that has no such key: `<no value>`.
     Missing,
+    /// A pointer of docker's to nothing: `<nil>`.
+    Unset,
     /// What `index` gives for a key that is not there: the zero value of an unknown type. Prints as nothing.
     Zero,
     /// Something there.
@@ -34,7 +39,7 @@ impl<'data> Item<'data> {
     pub(crate) fn value(&self) -> Option<&Value> {
         match self {
             Self::Present(value) => Some(value.as_ref()),
-            Self::Missing | Self::Zero => None,
+            Self::Missing | Self::Unset | Self::Zero => None,
         }
     }
 
@@ -63,12 +68,13 @@ impl<'data> Item<'data> {
     /// Missing ones are told apart by their first letter, as the crate's documentation says.
     pub(crate) fn field(&self, name: &str) -> Result<Self, Reason> {
         let missing = || match name.starts_with(|first: char| first.is_ascii_uppercase()) {
+            true if POINTERS.contains(&name) => Ok(Self::Unset),
             true => Err(format!("map has no entry for key \"{name}\"")),
             false => Ok(Self::Missing),
         };
         match self {
             Self::Missing => missing(),
-            Self::Zero => Err(format!("nil pointer evaluating interface {{}}.{name}")),
+            Self::Unset | Self::Zero => Err(format!("nil pointer evaluating interface {{}}.{name}")),
             Self::Present(Cow::Borrowed(Value::Object(members))) => match members.get(name) {
                 Some(value) => Ok(Self::Present(Cow::Borrowed(value))),
                 None => missing(),
@@ -87,7 +93,7 @@ impl<'data> Item<'data> {
     /// The entry of a list, or the member of a map that a list of keys leads to.
     pub(crate) fn entry(&self, key: &Item<'_>) -> Result<Self, Reason> {
         let value = match self {
-            Self::Zero | Self::Missing => return Err("index of untyped nil".to_owned()),
+            Self::Zero | Self::Unset | Self::Missing => return Err("index of untyped nil".to_owned()),
             Self::Present(value) => value,
         };
         match (value.as_ref(), key.value()) {
@@ -122,7 +128,7 @@ impl<'data> Item<'data> {
             Self::Present(Cow::Owned(value)) => {
                 part(value).map_or(Self::Zero, |found| Self::Present(Cow::Owned(found.clone())))
             }
-            Self::Missing | Self::Zero => Self::Zero,
+            Self::Missing | Self::Unset | Self::Zero => Self::Zero,
         }
     }
 
@@ -131,6 +137,7 @@ impl<'data> Item<'data> {
         let mut text = String::new();
         match self {
             Self::Missing => text.push_str("<no value>"),
+            Self::Unset => text.push_str("<nil>"),
             Self::Zero => {}
             Self::Present(value) => print(value, &mut text),
         }
@@ -272,5 +279,12 @@ mod tests {
             assert_eq!(Item::Present(Cow::Owned(value)).printed(), expected);
         }
         assert_eq!(Item::Missing.printed(), "<no value>");
+        let state = json!({"Status": "running"});
+        let health = Item::Present(Cow::Borrowed(&state)).field("Health").unwrap();
+        assert_eq!(
+            (health.printed().as_str(), health.json().as_str(), health.is_true()),
+            ("<nil>", "null", false)
+        );
+        assert!(health.field("Status").is_err());
     }
 }

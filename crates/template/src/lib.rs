@@ -8,7 +8,8 @@
 //! its limits: a template is bounded in length and depth, its execution in steps and in bytes of output.
 //!
 //! JSON does not tell a Go struct from a map, so one rule stands in for it: a field that is missing is an error when its
-//! name starts with a capital letter, as those of structs do, and `<no value>` otherwise. In a condition it is false.
+//! name starts with a capital letter, as those of structs do, and `<no value>` otherwise. In a condition it is false. The few
+//! that docker has pointers for are `<nil>`.
 //!
 //! ```
 //! # fn main() -> Result<(), template::Error> {

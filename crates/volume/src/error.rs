@@ -65,6 +65,17 @@ pub enum Error {
     /// A file of ours.
     #[error("the volume's own files")]
     Files(#[from] files::Error),
+    /// It cannot be kept below a size.
+    #[error("a volume of a limited size cannot be had")]
+    Quota(#[from] files::quota::Error),
+    /// It has a size, and nothing keeps it to that.
+    #[error("volume `{name}`")]
+    Limit {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: files::quota::Error,
+    },
     /// The user's namespace could not be entered.
     #[error("work as the owner of the volume's files")]
     Ids(#[from] idmap::Error),
@@ -89,6 +100,7 @@ impl Error {
             Self::Missing(_) => Some("`brig volume ls` lists what is there"),
             Self::InUse { .. } => Some("remove those containers first: `brig rm CONTAINER`"),
             Self::Exists(_) => Some("remove it first, or use it as it is"),
+            Self::Quota(error) | Self::Limit { source: error, .. } => Some(error.hint()),
             _ => None,
         }
     }

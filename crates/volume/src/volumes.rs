@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Device;
 use crate::error::{Error, Result};
 use crate::name::Name;
 use crate::owner::Owner;
@@ -184,6 +185,10 @@ impl Volumes {
     fn stage(&self, staged: &str, meta: &Meta) -> Result<()> {
         rustix::fs::mkdirat(&self.directory, staged, Mode::RWXU).map_err(Error::system("make", staged))?;
         let directory = open_directory(&self.directory, staged).map_err(Error::system("open", staged))?;
+        if let Device::Directory { size: Some(size) } = crate::device(&meta.options)? {
+            // Not on `data` alone, whose project a container in the host's user namespace may change.
+            files::quota::limit(&directory, size)?;
+        }
         rustix::fs::mkdirat(&directory, DATA, Mode::RWXU).map_err(Error::system("make", staged))?;
         let data = open_directory(&directory, DATA).map_err(Error::system("open", staged))?;
         let mode = Mode::from_raw_mode(0o755);
@@ -204,14 +209,6 @@ impl Volumes {
     /// The directory of all volumes, opened anew: locks belong to an opened file.
     fn own_file(&self) -> Result<OwnedFd> {
         open_directory(&self.directory, ".").map_err(Error::system("open the directory of", ""))
-    }
-
-    /// Whether volumes can be kept below a size.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn can_limit(&self) -> std::result::Result<(), &'static str> {
-        Err("brig sets no quotas yet")
     }
 
     /// What is kept about a volume.
@@ -382,6 +379,9 @@ impl Volumes {
     }
 
     fn remove_tree(&self, name: &str) -> Result<()> {
+        if let (Owner::Root, Ok(directory)) = (&self.owner, open_directory(&self.directory, name)) {
+            files::quota::release(directory)?;
+        }
         match (files::remove_tree(&self.directory, name), &self.owner) {
             (Ok(_), _) => Ok(()),
             (Err(error), Owner::Root) => Err(error.into()),
@@ -394,6 +394,18 @@ impl Volumes {
 }
 
 impl Held {
+    /// Whether the size that it was made with still holds, to be asked before anybody writes into it.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where nothing keeps it to that.
+    pub fn check_limit(&self) -> Result<()> {
+        match crate::device(&self.meta.options)? {
+            Device::Directory { size: Some(_) } => files::quota::check(&self.directory)
+                .map_err(|source| Error::Limit { name: self.name.to_string(), source }),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks to copy files in: `None` where there are files already, or the owner keeps us from looking.
     ///
     /// Waits while another does it. Who dies in the middle leaves a mark, and the next begins anew.

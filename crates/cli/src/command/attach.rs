@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use container::value::name::ContainerId;
 use container::{Attach, Attached, Connection, Containers};
 
-use crate::command::{self, run::failure};
+use crate::command::{self, chosen, run::failure};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::{output, site};
@@ -25,16 +25,20 @@ struct Flags {
     /// Keys that leave the container running, ctrl-p,ctrl-q
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
+    /// The one that was made last
+    #[arg(long, short = 'l')]
+    latest: bool,
     /// A name, an id or the beginning of one
-    #[arg(value_name = "CONTAINER")]
-    container: String,
+    #[arg(value_name = "CONTAINER", required_unless_present = "latest")]
+    container: Option<String>,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Flags = command::parse("brig attach", args)?;
+    let name = chosen::one(flags.latest, flags.container)?;
     site::with(global, |site, _| {
         let containers = site.containers;
-        let attached = containers.find(&flags.container).and_then(|id| {
+        let attached = containers.find(&name).and_then(|id| {
             global.note.container(containers, &id);
             global.note.happened_by_command();
             let record = containers.record(&id)?.unwrap_or_default();

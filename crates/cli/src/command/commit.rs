@@ -50,6 +50,9 @@ struct Commit {
     /// `oci`: the one format that images are kept in
     #[arg(long, short = 'f', value_name = "FORMAT")]
     format: Option<String>,
+    /// Make one layer of all, not one more
+    #[arg(long, short = 's')]
+    squash: bool,
     /// Print nothing
     #[arg(long, short = 'q')]
     quiet: bool,
@@ -79,13 +82,14 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         changes: flags.change,
         author: flags.author,
         message: flags.message,
+        squash: flags.squash,
         ..CommitOptions::default()
     };
     let pause = flags.pause && !flags.no_pause;
     global.note.container(&containers, &id);
     command::warn_of_confinement(global);
     progress.begin("packing", None);
-    let (image, note) = container::commit(&store, &containers, &id, pause, options).map_err(failure)?;
+    let (image, notes) = container::commit(&store, &containers, &id, pause, options).map_err(failure)?;
     drop(progress);
     global.note.happened_by_command();
     global.note.object(
@@ -94,8 +98,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         flags.name.as_deref().unwrap_or_default(),
         &["create"],
     );
-    if let Some(note) = note {
-        global.log.warning(&note);
+    for note in &notes {
+        global.log.warning(note);
     }
     if let Some(file) = id_file {
         files::write_all(&file, image.id.to_string().as_bytes()).map_err(Failure::environment)?;

@@ -75,8 +75,12 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         }
         _ => {}
     }
-    let options =
-        CopyOptions { archive: flags.archive, follow: flags.follow_link, overwrite: flags.overwrite };
+    let options = CopyOptions {
+        archive: flags.archive,
+        follow: flags.follow_link,
+        overwrite: flags.overwrite,
+        meter: progress.meter(),
+    };
     let (input, output) = (io::stdin(), io::stdout());
     let from = source.place(input.as_fd());
     let to = target.place(output.as_fd());
@@ -87,7 +91,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     }
     command::warn_of_confinement(global);
     progress.begin("copying", None);
-    let copied = container::copy(&store, &containers, &from, &to, options).map_err(failure)?;
+    let copied = container::copy(&store, &containers, &from, &to, &options).map_err(failure)?;
     drop(progress);
     global.note.happened_by_command();
     for line in &copied.left_out {

@@ -6,8 +6,7 @@ use clap::Parser;
 use container::{Change, ChangeKind, Containers};
 use serde_json::json;
 
-use crate::command;
-use crate::command::run::failure;
+use crate::command::{self, chosen, run::failure};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::{output, site};
@@ -22,21 +21,25 @@ struct Diff {
     /// `json`, or one line each if unset
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
+    /// The container that was made last
+    #[arg(long, short = 'l')]
+    latest: bool,
     /// A container's name or id, or an image
-    #[arg(value_name = "CONTAINER|IMAGE")]
-    name: String,
+    #[arg(value_name = "CONTAINER|IMAGE", required_unless_present = "latest")]
+    name: Option<String>,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Diff = command::parse("brig diff", args)?;
+    let name = chosen::one(flags.latest, flags.name)?;
     command::warn_of_confinement(global);
     let (store, _) = site::store(global)?;
     let containers = Containers::open(&store, &global.runroot()?).map_err(failure)?;
-    let changes = match containers.find(&flags.name) {
+    let changes = match containers.find(&name) {
         Ok(id) => container::changes(&store, &containers, &id),
         Err(error @ container::Error::NoContainer { .. }) => {
             let _held = store.shared().map_err(site::of_store)?;
-            match store.find(&flags.name) {
+            match store.find(&name) {
                 Ok(image) => container::image_changes(&store, &image),
                 Err(missing) if missing.is_not_found() => Err(error),
                 Err(other) => return Err(site::of_store(other)),

@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use container::value::environment;
-use container::{Exec, Running};
+use container::{Exec, LATEST, Running};
 
 use crate::command::{self, run::failure};
-use crate::error::Failure;
+use crate::error::{ENGINE_ERROR, Failure};
 use crate::global::Global;
 use crate::note::{self, Event};
 use crate::{input, sealed, site};
@@ -22,6 +22,9 @@ use crate::{input, sealed, site};
     after_help = "Examples:\n  brig exec web cat /etc/hostname\n  brig exec -it web sh\n  brig exec -u 1000 -w /srv -e LANG=C web ls"
 )]
 struct Flags {
+    /// The one that was made last
+    #[arg(long, short = 'l')]
+    latest: bool,
     /// Leave the program running and return
     #[arg(short = 'd', long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     detach: bool,
@@ -56,7 +59,7 @@ struct Flags {
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
     /// The container, then the program and its words; nothing after the container is a flag of ours
-    #[arg(value_name = "CONTAINER", trailing_var_arg = true, required = true, num_args = 2.., allow_hyphen_values = false)]
+    #[arg(value_name = "CONTAINER", trailing_var_arg = true, required = true, num_args = 1.., allow_hyphen_values = false)]
     words: Vec<OsString>,
 }
 
@@ -66,7 +69,12 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         word.into_string().map_err(|word| Failure::user(format!("`{}` is not UTF-8", word.to_string_lossy())))
     });
     let mut words = words.collect::<Result<Vec<_>, _>>()?.into_iter();
-    let name = words.next().unwrap_or_default();
+    let name = if flags.latest { LATEST.to_owned() } else { words.next().unwrap_or_default() };
+    if words.len() == 0 {
+        return Err(Failure::user("no program is named")
+            .hint("brig exec [FLAGS] CONTAINER PROGRAM [WORDS...]")
+            .code(ENGINE_ERROR));
+    }
     let exec = exec(flags, words.collect())?;
     site::with(global, |site, _| {
         let id = site.containers.find(&name).map_err(failure)?;

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 
 use super::{
-    COMMANDS, Command, DESCRIBE, Described, boot, check, df, dispatch, generate, healthcheck, inspect,
-    listing, prune, ps, rm,
+    COMMANDS, Command, DESCRIBE, Described, boot, check, df, dispatch, exists, generate, healthcheck,
+    inspect, listing, prune, ps, rm,
 };
 use crate::error::Failure;
 use crate::global::Global;
@@ -24,6 +24,7 @@ const CONTAINER: Group = Group {
     name: "container",
     about: "Commands on containers",
     own: &[
+        Command { name: "exists", about: "Ask whether there is such a container", run: exists::container },
         Command {
             name: "inspect",
             about: "Print everything about containers as JSON",

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 
 use clap::Parser;
 use container::LifeStatus;
@@ -36,10 +37,23 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let kernel = text(system.release());
     let rootless = !rustix::process::geteuid().is_root();
     let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let quotas = files::open_directory(store.path())
+        .map_err(|error| error.to_string())
+        .and_then(|root| files::quota::available(root.as_fd()).map_err(|error| error.to_string()))
+        .map_or_else(
+            |reason| format!("unavailable: {reason}"),
+            |()| "project quotas, set by root".to_owned(),
+        );
+    let helper = match network::Provider::find() {
+        network::Provider::Pasta(program) | network::Provider::Slirp(program) => {
+            program.to_string_lossy().into_owned()
+        }
+        network::Provider::Missing(reason) => format!("unavailable: {reason}"),
+    };
     let memory = rustix::system::sysinfo();
     let Some(format) = flags.format.as_deref() else {
         output::print(&format!(
-            "brig {}\nroot       {}\nrun        {}\nrootless   {rootless}\nkernel     {kernel}\nimages     {}\ncontainers {} ({running} running)\n",
+            "brig {}\nroot       {}\nrun        {}\nrootless   {rootless}\nkernel     {kernel}\nimages     {}\ncontainers {} ({running} running)\nnetwork    {helper}\nquotas     {quotas}\n",
             env!("CARGO_PKG_VERSION"),
             store.path().display(),
             runroot.display(),
@@ -65,6 +79,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         "ContainersStopped": all.len() - running - paused,
         "Images": images.len(),
         "Driver": "overlay",
+        "DriverStatus": [["Quotas", quotas]],
+        "NetworkHelper": helper,
         "LoggingDriver": "json-file",
         "CgroupVersion": if unified { "2" } else { "1" },
         "SecurityOptions": security,

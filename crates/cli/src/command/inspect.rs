@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-use container::Containers;
+use container::{Containers, LATEST};
 use serde_json::{Value, json};
 use store::{Details, Store};
 
@@ -34,8 +34,11 @@ struct Inspect {
     /// container, image or volume; without it the first that has the name
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
+    /// The container that was made last
+    #[arg(long, short = 'l', conflicts_with = "names")]
+    latest: bool,
     /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required_unless_present = "latest", value_name = "NAME")]
     names: Vec<String>,
 }
 
@@ -83,7 +86,8 @@ fn print(global: &Global, kinds: &[Kind], flags: &Inspect) -> Result<u8, Failure
     let (store, _) = site::store(global)?;
     let containers = Containers::open(&store, &global.runroot()?).map_err(command::run::failure)?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for name in &flags.names {
+    let names = if flags.latest { &[LATEST.to_owned()][..] } else { &flags.names };
+    for name in names {
         match find(&store, &containers, kinds, name, flags.size) {
             Ok(Some(value)) => found.push(value),
             Ok(None) => missing.push(not_found(kinds, name)),

@@ -8,7 +8,7 @@ use clap::Parser;
 use container::logs::{self, Entry, Reader, Request, Stream};
 use container::value::name::ContainerId;
 use container::value::time;
-use container::{Containers, LifeStatus};
+use container::{Containers, LATEST, LifeStatus};
 use oci::Moment;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -56,11 +56,11 @@ struct Logs {
     /// Give each container's name or id a colour
     #[arg(long)]
     color: bool,
-    /// Accepted for podman's sake: `brig ps -l` names the latest
-    #[arg(long, hide = true)]
+    /// Those of the container that was made last
+    #[arg(long, short = 'l', conflicts_with = "containers")]
     latest: bool,
     /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
@@ -77,7 +77,10 @@ struct Source {
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let flags: Logs = command::parse("brig logs", args)?;
+    let mut flags: Logs = command::parse("brig logs", args)?;
+    if flags.latest {
+        flags.containers.push(LATEST.to_owned());
+    }
     let now = Moment::now();
     let moment = |flag, text: &Option<String>| {
         text.as_deref().map(|text| time::parse_moment(flag, text, now)).transpose().map_err(failure)

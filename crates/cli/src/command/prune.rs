@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, BufRead};
 
 use clap::Parser;
-use container::{Containers, LifeStatus};
-use store::Store;
+use container::{Containers, LifeStatus, value};
+use store::{Removed, Store};
 
 use crate::command;
 use crate::command::run::failure;
@@ -29,7 +29,7 @@ struct ContainerPrune {
 #[derive(Debug, Parser)]
 #[command(
     override_usage = "brig image prune [FLAGS]",
-    after_help = "Examples:\n  brig image prune\n  brig image prune -a -f --filter until=168h"
+    after_help = "Examples:\n  brig image prune\n  brig image prune -a -f --filter until=168h\n  brig image prune -f --keep-free 10%"
 )]
 struct ImagePrune {
     /// All that no container uses
@@ -38,6 +38,10 @@ struct ImagePrune {
     /// Do not ask
     #[arg(long, short = 'f')]
     force: bool,
+    /// Only as far as so much room is free where the store is: a size, or a part such as 10%; then of all images that no
+    /// container uses, the oldest first
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["all", "filter"])]
+    keep_free: Option<String>,
     /// until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE], dangling=BOOL
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
@@ -87,6 +91,9 @@ pub(crate) fn container(global: &Global, args: Vec<OsString>) -> Result<u8, Fail
 
 pub(crate) fn image(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: ImagePrune = command::parse("brig image prune", args)?;
+    if let Some(text) = &flags.keep_free {
+        return keep_free(global, text, flags.force);
+    }
     let filters = Filters::parse(&flags.filter, &["until", "label", "label!", "dangling"])?;
     let all = flags.all || filters.boolean("dangling")? == Some(false);
     let which = if all { "all images that no container uses" } else { "all images without a name" };
@@ -162,6 +169,13 @@ fn prune_images(store: &Store, all: bool, filters: &Filters) -> Result<(String, 
         limit.is_none_or(|limit| created < limit) && filters.labels(|key| labels.get(key).map(String::as_str))
     };
     let removed = store.prune_where(all, &select).map_err(site::of_store)?;
+    let text = told(&removed);
+    let text = if text.is_empty() { text } else { format!("Deleted Images:\n{text}\n") };
+    Ok((text, removed.freed))
+}
+
+/// A line for each name and digest.
+fn told(removed: &Removed) -> String {
     let mut text = String::new();
     for reference in &removed.untagged {
         text.push_str(&format!("untagged: {}\n", reference.familiar()));
@@ -169,8 +183,48 @@ fn prune_images(store: &Store, all: bool, filters: &Filters) -> Result<(String, 
     for digest in &removed.deleted {
         text.push_str(&format!("deleted: {digest}\n"));
     }
-    let text = if text.is_empty() { text } else { format!("Deleted Images:\n{text}\n") };
-    Ok((text, removed.freed))
+    text
+}
+
+/// Bytes that may be written to the file system of the store, and how many it has.
+fn room(store: &Store) -> Result<(u64, u64), Failure> {
+    let found = rustix::fs::statvfs(store.path()).map_err(Failure::environment)?;
+    Ok((found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
+}
+
+/// `10g`, or `10%` of all there is.
+fn mark(text: &str, all: u64) -> Result<u64, Failure> {
+    let Some(part) = text.strip_suffix('%') else {
+        let bytes = value::size::parse_size("--keep-free", text).map_err(failure)?;
+        return u64::try_from(bytes).map_err(Failure::environment);
+    };
+    match part.parse::<u64>() {
+        Ok(part @ 0..=100) => Ok(all / 100 * part),
+        _ => Err(Failure::user(format!("`--keep-free` cannot be `{}`: use 0% to 100%", text.escape_debug()))),
+    }
+}
+
+/// Removes images until there is so much room. Between two, others get the store's lock.
+fn keep_free(global: &Global, text: &str, force: bool) -> Result<u8, Failure> {
+    let (store, _) = site::store(global)?;
+    let wanted = mark(text, room(&store)?.1)?;
+    let is_reached = || Ok::<_, Failure>(room(&store)?.0 >= wanted);
+    let which = format!("images that no container uses, the oldest first, until {} are free", size(wanted));
+    if !force && !is_reached()? && !agreed(&which)? {
+        return Ok(0);
+    }
+    let mut freed = 0;
+    while !is_reached()? {
+        let Some(removed) = store.prune_oldest().map_err(site::of_store)? else {
+            let free = size(room(&store)?.0);
+            global.log.warning(&format!("only {free} are free: a container uses every image that is left"));
+            break;
+        };
+        freed += removed.freed;
+        output::print(&told(&removed))?;
+    }
+    output::print(&format!("Total reclaimed space: {}\n", size(freed)))?;
+    Ok(0)
 }
 
 /// The time before which things go.

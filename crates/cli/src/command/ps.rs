@@ -2,7 +2,9 @@
 
 use std::cmp::Reverse;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Parser;
 use container::health::HealthState;
@@ -11,10 +13,11 @@ use serde_json::{Value, json};
 use store::Store;
 
 use crate::command;
+use crate::command::selection::{FILTERS, Selection};
 use crate::error::{ENGINE_ERROR, Failure};
-use crate::format::{self, Filters, Listing, Pattern, date, duration, ellipsis, parse_time};
+use crate::format::{self, Filters, Listing, Show, date, duration, ellipsis, parse_time};
 use crate::global::Global;
-use crate::site;
+use crate::{output, site};
 
 /// List containers
 #[derive(Debug, Parser)]
@@ -54,6 +57,9 @@ struct Ps {
     /// Print how much each container wrote
     #[arg(long, short = 's')]
     size: bool,
+    /// Print the list again every so many seconds
+    #[arg(long, short = 'w', value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
     /// created, command, id, image, names, runningfor or status
     #[arg(long, value_name = "FIELD")]
     sort: Option<String>,
@@ -84,12 +90,6 @@ const WITH_SIZE: Listing = Listing {
     table: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}",
     ..PLAIN
 };
-const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "label!", "name",
-    "network", "publish", "since", "status", "volume",
-];
-/// Docker's words for what a container does.
-const STATUSES: &[&str] = &["created", "dead", "exited", "paused", "removing", "restarting", "running"];
 const SORTS: &[&str] = &["command", "created", "id", "image", "names", "runningfor", "status"];
 /// Widest command in a table.
 const COMMAND_WIDTH: usize = 20;
@@ -109,16 +109,36 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             .hint(format!("use {}", SORTS.join(", ")))
             .code(ENGINE_ERROR));
     }
+    let list = || list(global, &flags, &listing, &show, &filters, &sort);
+    let Some(seconds) = flags.watch else { return list() };
+    loop {
+        if std::io::stdout().is_terminal() {
+            output::print(output::CLEAR)?;
+        }
+        list()?;
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+}
+
+/// Looks once, and prints what there is.
+fn list(
+    global: &Global,
+    flags: &Ps,
+    listing: &Listing,
+    show: &Show,
+    filters: &Filters,
+    sort: &str,
+) -> Result<u8, Failure> {
     let last = if flags.latest { Some(1) } else { flags.last.and_then(|last| usize::try_from(last).ok()) };
     let (store, _) = site::store(global)?;
     let containers = Containers::open(&store, &global.runroot()?).map_err(command::run::failure)?;
     let mut found = containers.list().map_err(command::run::failure)?;
     found.sort_by_key(|one| Reverse(created(one)));
-    let selection = Selection::new(&store, &found, &filters)?;
+    let selection = Selection::new(&store, &found, filters)?;
     let all = flags.all || last.is_some() || filters.has("status") || filters.has("exited");
     found.retain(|one| (all || is_listed(one)) && selection.holds(&containers, one));
     found.truncate(last.unwrap_or(usize::MAX));
-    sort_by(&mut found, &sort);
+    sort_by(&mut found, sort);
     let now = format::now();
     let wants_size = flags.size || (flags.format.is_some() && !flags.quiet && show.uses("Size"));
     let rows = found
@@ -129,7 +149,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             Ok(row(one, (health.as_deref(), &size, &ports), flags.no_trunc, now))
         })
         .collect::<Result<Vec<_>, Failure>>()?;
-    listing.print_with(&show, &rows, &|row, method, words| match (method, words) {
+    listing.print_with(show, &rows, &|row, method, words| match (method, words) {
         // The value of one label.
         ("Label", [key]) => {
             let id = row["ID"].as_str().unwrap_or_default();
@@ -142,7 +162,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
 }
 
 /// When it was created, in seconds and nanoseconds.
-fn created(one: &Summary) -> (i64, u32) {
+pub(super) fn created(one: &Summary) -> (i64, u32) {
     (one.record.created, one.record.created_nanoseconds)
 }
 
@@ -163,7 +183,7 @@ fn sort_by(found: &mut [Summary], field: &str) {
 }
 
 /// What the checks said last; `None` where there are none.
-fn health_of(containers: &Containers<'_>, one: &Summary) -> Option<String> {
+pub(super) fn health_of(containers: &Containers<'_>, one: &Summary) -> Option<String> {
     one.record.health.as_ref()?;
     let directory = containers.directory_of(&one.id).ok()?;
     Some(HealthState::read(std::os::fd::AsFd::as_fd(&directory)).ok()?.status.name().to_owned())
@@ -220,10 +240,6 @@ fn mounts(record: &container::Record, whole: bool) -> Vec<String> {
     record.mounts.iter().map(name).collect()
 }
 
-fn network(record: &container::Record) -> &str {
-    &record.network.mode
-}
-
 /// `127.0.0.1:8080->80/tcp`, and ports that are known and not published; nothing of one that does not run.
 fn ports(containers: &Containers<'_>, one: &Summary) -> String {
     if !one.state.status.is_running() {
@@ -261,110 +277,6 @@ fn status(one: &Summary, health: Option<&str>, now: u64) -> String {
     }
 }
 
-/// What `--filter` selects, its values parsed once.
-struct Selection<'a> {
-    filters: &'a Filters,
-    names: Vec<Pattern>,
-    /// Ids of images, and names as they were typed.
-    ancestors: Vec<(Option<String>, String)>,
-    before: Option<(i64, u32)>,
-    since: Option<(i64, u32)>,
-}
-
-impl<'a> Selection<'a> {
-    fn new(store: &Store, found: &[Summary], filters: &'a Filters) -> Result<Self, Failure> {
-        let bad = |key: &str, value: &str, good: &str| {
-            Failure::user(format!("invalid filter '{key}={}'", value.escape_debug()))
-                .hint(format!("use {good}"))
-        };
-        if let Some(status) = filters.values("status").find(|status| !STATUSES.contains(status)) {
-            return Err(bad("status", status, &STATUSES.join(", ")));
-        }
-        if let Some(code) = filters.values("exited").find(|code| code.parse::<i32>().is_err()) {
-            return Err(bad("exited", code, "an exit code"));
-        }
-        const HEALTHS: &[&str] = &["healthy", "none", "starting", "unhealthy"];
-        if let Some(health) = filters.values("health").find(|health| !HEALTHS.contains(health)) {
-            return Err(bad("health", health, &HEALTHS.join(", ")));
-        }
-        filters.boolean("is-task")?;
-        let names = filters
-            .values("name")
-            .map(|name| Pattern::new(name).ok_or_else(|| bad("name", name, "a name or a simple pattern")))
-            .collect::<Result<_, _>>()?;
-        let time = |key: &str| {
-            filters.values(key).last().map(|wanted| {
-                let named = |one: &&Summary| {
-                    one.record.name.as_deref() == Some(wanted.trim_start_matches('/'))
-                        || one.id.as_str().starts_with(wanted)
-                };
-                let one = found.iter().find(named).map(created);
-                one.ok_or_else(|| Failure::user(format!("no such container: {}", wanted.escape_debug())))
-            })
-        };
-        let ancestors = filters
-            .values("ancestor")
-            .map(|name| {
-                let image = store.inspect(name).ok().map(|details| details.image.id.to_string());
-                (image, name.to_owned())
-            })
-            .collect();
-        let (before, since) = (time("before").transpose()?, time("since").transpose()?);
-        Ok(Self { filters, names, ancestors, before, since })
-    }
-
-    fn holds(&self, containers: &Containers<'_>, one: &Summary) -> bool {
-        let filters = self.filters;
-        if filters.is_empty() {
-            return true;
-        }
-        let (record, state) = (&one.record, &one.state);
-        let name = record.name.as_deref().unwrap_or_default();
-        let rooted = format!("/{name}");
-        let is_of = |(id, typed): &(Option<String>, String)| {
-            id.as_ref() == Some(&record.image_id) || *typed == record.image
-        };
-        (self.names.is_empty()
-            || self.names.iter().any(|pattern| pattern.is_in(name) || pattern.is_in(&rooted)))
-            && filters.any("id", |id| one.id.as_str().starts_with(id))
-            && filters.labels(|key| record.labels.get(key).map(String::as_str))
-            && filters.any("status", |status| state.status.name() == status)
-            && filters.any("exited", |code| {
-                state.status == LifeStatus::Exited && code.parse() == Ok(i32::from(state.exit_code))
-            })
-            && (self.ancestors.is_empty() || self.ancestors.iter().any(is_of))
-            && self.before.is_none_or(|before| created(one) < before)
-            && self.since.is_none_or(|since| created(one) > since)
-            && filters.any("is-task", |value| matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False"))
-            && filters.any("volume", |wanted| is_mounted(record, wanted))
-            && filters.any("network", |wanted| network(record) == wanted)
-            && filters.any("publish", |wanted| is_published(record, wanted))
-            && filters.any("expose", |wanted| is_exposed(record, wanted))
-            && (!filters.has("health") || {
-                let health = health_of(containers, one);
-                filters.any("health", |wanted| health.as_deref().unwrap_or("none") == wanted)
-            })
-    }
-}
-
-/// By the volume's name, the source or the destination.
-fn is_mounted(record: &container::Record, wanted: &str) -> bool {
-    let mut mounts = record.mounts.iter();
-    mounts.any(|mount| [&mount.name, &mount.source, &mount.destination].iter().any(|text| *text == wanted))
-}
-
-/// `port[/protocol]` of the container, tcp unless it says.
-fn is_published(record: &container::Record, wanted: &str) -> bool {
-    let (port, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
-    record.network.ports.iter().any(|publish| {
-        publish.protocol.to_string() == protocol
-            && port.parse().is_ok_and(|port| (publish.container.0..=publish.container.1).contains(&port))
-    })
-}
-
-/// `port[/protocol]`, tcp unless it says.
-fn is_exposed(record: &container::Record, wanted: &str) -> bool {
-    let whole = |port: &str| if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") };
-    let wanted = whole(wanted);
-    record.network.exposed.iter().any(|port| whole(port) == wanted)
+pub(super) fn network(record: &container::Record) -> &str {
+    &record.network.mode
 }

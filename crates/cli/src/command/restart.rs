@@ -20,7 +20,9 @@ struct Restart {
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let Restart { end } = command::parse("brig restart", args)?;
+    // Podman's word for it.
+    let word = |word: OsString| if word == "--running" { "--filter=status=running".into() } else { word };
+    let Restart { end } = command::parse("brig restart", args.into_iter().map(word).collect())?;
     let how = end.how()?;
     end.chosen.each(
         global,

@@ -1,5 +1,6 @@
 //! `brig rmi`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::Parser;
@@ -20,14 +21,25 @@ struct Rmi {
     /// Accepted for docker's sake: layers that nothing needs are always removed
     #[arg(long, hide = true)]
     no_prune: bool,
+    /// All images; one that a container uses stays, unless forced
+    #[arg(long, short = 'a', conflicts_with = "images")]
+    all: bool,
+    /// Leave out what is not there
+    #[arg(long, short = 'i')]
+    ignore: bool,
     /// Names or ids
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "all", value_name = "IMAGE")]
     images: Vec<String>,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let flags: Rmi = command::parse("brig rmi", args)?;
+    let mut flags: Rmi = command::parse("brig rmi", args)?;
     let store = site::tidy_store(global)?;
+    if flags.all {
+        let ids: BTreeSet<String> =
+            store.images().map_err(site::of_store)?.into_iter().map(|image| image.id.to_string()).collect();
+        flags.images.extend(ids);
+    }
     let force = if flags.force { Force::Yes } else { Force::No };
     let mut code = 0;
     for image in &flags.images {
@@ -48,6 +60,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
                 }
                 output::print(&text)?;
             }
+            Err(error) if error.is_not_found() && flags.ignore => {}
             // As docker: the others are removed all the same.
             Err(error) if error.is_not_found() && flags.force => {
                 global.log.warning(&site::of_store(error).chain());

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use container::value::name::ContainerId;
-use container::{Attach, Connection, Error, Site};
+use container::{Attach, Connection, Error, LATEST, Site};
 
 use crate::command::chosen::{self, Chosen};
 use crate::command::{self, attach, run::failure};
@@ -32,8 +32,14 @@ struct Start {
     /// All that do not run
     #[arg(long, conflicts_with_all = ["containers", "attach", "interactive"])]
     all: bool,
+    /// The one that was made last
+    #[arg(long, short = 'l', conflicts_with_all = ["containers", "all"])]
+    latest: bool,
+    /// Those of all that match, as in `brig ps`
+    #[arg(long, short = 'f', value_name = "KEY=VALUE", conflicts_with_all = ["containers", "attach", "interactive"])]
+    filter: Vec<String>,
     /// Names, ids or beginnings of ids
-    #[arg(required_unless_present = "all", value_name = "CONTAINER")]
+    #[arg(required_unless_present_any = ["all", "latest", "filter"], value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
@@ -41,7 +47,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let flags: Start = command::parse("brig start", args)?;
     if !flags.attach && !flags.interactive {
         let warn = |text: &str| global.log.warning(text);
-        let chosen = Chosen { all: flags.all, containers: flags.containers };
+        let Start { all, latest, filter, containers, .. } = flags;
+        let chosen = Chosen { all, latest, filter, containers, ..Chosen::default() };
         let does_not_live = |status| !chosen::lives(status);
         return chosen.each(global, does_not_live, |site, id| {
             match container::start(site, id, None, &warn) {
@@ -51,7 +58,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             }
         });
     }
-    let [name] = flags.containers.as_slice() else {
+    let latest = [LATEST.to_owned()];
+    let named = if flags.latest { &latest[..] } else { &flags.containers };
+    let [name] = named else {
         return Err(Failure::user(
             "one terminal can be attached to one container only: start the others without `-a` and `-i`",
         )

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use container::value::name::ContainerId;
-use container::{Containers, Running, Sample};
+use container::{Containers, LATEST, Running, Sample};
 use serde_json::{Value, json};
 
 use crate::command::{self, run::failure};
@@ -18,8 +18,6 @@ use crate::{output, site};
 
 /// Between the two samples of `--no-stream`: long enough for the kernel's counters, short enough for a person.
 const FIRST: Duration = Duration::from_millis(250);
-/// Puts the cursor home and clears the screen.
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 const LISTING: Listing = Listing {
     fields: &[
@@ -62,6 +60,9 @@ struct Stats {
     /// Print whole ids
     #[arg(long)]
     no_trunc: bool,
+    /// The one that was made last
+    #[arg(long, short = 'l', conflicts_with = "containers")]
+    latest: bool,
     /// Names, ids or beginnings of ids; all that run without one
     #[arg(value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -70,7 +71,10 @@ struct Stats {
 type Samples = BTreeMap<String, Sample>;
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let flags: Stats = command::parse("brig stats", args)?;
+    let mut flags: Stats = command::parse("brig stats", args)?;
+    if flags.latest {
+        flags.containers.push(LATEST.to_owned());
+    }
     let mut show = LISTING.show(flags.format.as_deref(), false)?;
     site::with(global, |site, _| {
         let containers = site.containers;
@@ -88,7 +92,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
             let chosen = chosen(containers, &flags, &named)?;
             let samples = sample(&chosen, containers);
             if is_screen {
-                output::print(CLEAR)?;
+                output::print(output::CLEAR)?;
             }
             print(&show, &flags, &chosen, &samples, &earlier)?;
             if flags.no_stream {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-use container::Condition;
+use container::{Condition, LATEST};
 
 use crate::command::run::failure;
 use crate::command::{self, each_printing};
@@ -23,13 +23,19 @@ struct Wait {
     /// Accepted for podman's sake: no interval is needed
     #[arg(long, short = 'i', value_name = "TIME", hide = true)]
     interval: Option<String>,
+    /// The one that was made last
+    #[arg(long, short = 'l', conflicts_with = "containers")]
+    latest: bool,
     /// Names, ids or beginnings of ids
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let flags: Wait = command::parse("brig wait", args)?;
+    let mut flags: Wait = command::parse("brig wait", args)?;
+    if flags.latest {
+        flags.containers.push(LATEST.to_owned());
+    }
     let wanted =
         flags.condition.iter().map(|text| Condition::parse(text)).collect::<container::Result<Vec<_>>>();
     let wanted = wanted.map_err(failure)?;

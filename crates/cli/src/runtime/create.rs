@@ -125,6 +125,7 @@ fn with_request<T>(
         no_pivot: flags.no_pivot,
         keep_keyring: flags.no_new_keyring,
         checked_sources: Vec::new(),
+        mounts: Vec::new(),
         init: false,
         interactive: true,
         secrets: runtime::Secrets::default(),

@@ -10,7 +10,7 @@ use store::Ownership;
 
 use super::{Containers, Reserved, STATES, open, system};
 use crate::error::{Error, Result};
-use crate::overlays::DIRECTORY as OVERLAYS;
+use crate::overlays::{DIRECTORY as OVERLAYS, WORK};
 use crate::stop;
 use crate::value::name::ContainerId;
 use crate::volumes;
@@ -160,6 +160,7 @@ impl Containers<'_> {
     pub(super) fn remove_files(&self, id: &ContainerId) -> Result<()> {
         // Before the directory by which a sweep would find them.
         self.clear_runtime(id)?;
+        self.release_quota(id)?;
         self.remove_overlay_work(id);
         self.remove_tree(&self.containers, id.as_str(), id)
     }
@@ -196,12 +197,26 @@ impl Containers<'_> {
         }
     }
 
+    /// The limit of its writable layer goes while its directory says which it is.
+    fn release_quota(&self, id: &ContainerId) -> Result<()> {
+        if !matches!(self.store.ownership(), Ownership::Kept) {
+            return Ok(());
+        }
+        let container = open(self.containers.as_fd(), id.as_str());
+        match container.and_then(|container| open(container.as_fd(), WORK)) {
+            Ok(work) => Ok(files::quota::release(work)?),
+            // Half made, or half removed.
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(system("open", id.as_str())(errno)),
+        }
+    }
+
     /// Removes the directory that overlayfs made in `work`: its mode is 0, so that a plain user, whose it is,
     /// cannot look into it but can remove it while it is empty. Saves a user namespace for most containers;
     /// where it does not work, that comes next.
     pub(crate) fn remove_overlay_work(&self, id: &ContainerId) {
         let work =
-            open(self.containers.as_fd(), id.as_str()).and_then(|container| open(container.as_fd(), "work"));
+            open(self.containers.as_fd(), id.as_str()).and_then(|container| open(container.as_fd(), WORK));
         if let Ok(work) = work {
             // A volatile overlay leaves a mark inside.
             rustix::fs::chmodat(&work, "work", Mode::RWXU, AtFlags::empty()).ok();

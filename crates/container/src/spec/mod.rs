@@ -20,7 +20,9 @@ use std::path::PathBuf;
 
 use idmap::Map;
 use oci::image::Config;
-use oci::runtime::{Linux, Namespace, NamespaceKind, Process, Resources, Root, SPEC_VERSION, Spec};
+use oci::runtime::{
+    Linux, Namespace, NamespaceKind, Personality, Process, Resources, Root, SPEC_VERSION, Spec,
+};
 
 pub(crate) use process::PROXY;
 pub use process::signal;
@@ -59,6 +61,8 @@ pub struct EngineFiles {
     pub host_name: PathBuf,
     /// `/etc/resolv.conf`.
     pub resolver: PathBuf,
+    /// `/etc/localtime`, with `--tz`.
+    pub time_zone: PathBuf,
     /// The directory with the socket of `--sdnotify container`.
     pub notify: PathBuf,
 }
@@ -170,7 +174,7 @@ pub fn build(
     let gids = maps.as_ref().map(|maps| &maps.gids);
     let tty_gid = gids.is_none_or(|map| map.to_host(5).is_some());
     let mut mounts = mounts::kernel(options, user_namespace, tty_gid, host, &mut weakenings);
-    mounts.extend(mounts::engine_files(files, &options.names));
+    mounts.extend(mounts::engine_files(files, options));
     mounts.extend(mounts::scratch(options));
     mounts.extend(mounts::notify(files, options));
     mounts.extend(mounts::requested(options, host, user_namespace && !host.is_rootless(), &mut weakenings)?);
@@ -204,6 +208,11 @@ pub fn build(
         masked_paths,
         readonly_paths,
         mount_label: labels.files,
+        personality: options
+            .process
+            .personality
+            .clone()
+            .map(|domain| Personality { domain, ..Personality::default() }),
         ..Linux::default()
     };
     let spec = Spec {
@@ -258,8 +267,8 @@ fn check(options: &Options) -> Result<()> {
     {
         return conflict("--hostname", "--uts", "the name is not the container's own");
     }
-    if namespaces.ipc == Sharing::Host && options.shm_size.is_some() {
-        return conflict("--shm-size", "--ipc host", "the host's /dev/shm has its own size");
+    if namespaces.ipc != Sharing::Private && options.shm_size.is_some() {
+        return conflict("--shm-size", "--ipc", "the /dev/shm that is shared has its own size");
     }
     if options.process.init && namespaces.pid != Sharing::Private {
         return conflict("--init", "--pid", "there is a first process already");

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::guard;
 use crate::host::{Host, VolumeSource};
 use crate::notify::{self, Notify};
-use crate::options::{NameOptions, Options, Sharing};
+use crate::options::{Options, Sharing};
 use crate::overlays;
 use crate::profile::Profile;
 use crate::spec::EngineFiles;
@@ -88,12 +88,10 @@ pub(crate) fn kernel(
         Sharing::Private | Sharing::Container(_) => {
             mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
             let size = format!("size={}", options.shm_size.unwrap_or(SHM_SIZE));
-            mounts.push(mount(
-                "/dev/shm",
-                "tmpfs",
-                "shm",
-                &["nosuid", "noexec", "nodev", "mode=1777", &size],
-            ));
+            mounts.push(match host.peers.memory_path() {
+                Some(memory) => mount("/dev/shm", "bind", &memory, &["bind", "nosuid", "noexec", "nodev"]),
+                None => mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]),
+            });
         }
         Sharing::Host => {
             // A mount of our own would need rights over the host's namespace of queues.
@@ -111,14 +109,16 @@ pub(crate) fn kernel(
     mounts
 }
 
-/// The three files that name hosts. They live in the container's own directory and are mounted read-write,
+/// The three files that name hosts, and the time zone's. They live in the container's own directory and are mounted read-write,
 /// as docker has it: programs edit `/etc/hosts`, and a change shows in this container only.
-pub(crate) fn engine_files(files: Option<&EngineFiles>, names: &NameOptions) -> Vec<Mount> {
+pub(crate) fn engine_files(files: Option<&EngineFiles>, options: &Options) -> Vec<Mount> {
     let Some(files) = files else { return Vec::new() };
+    let names = &options.names;
     [
         ("/etc/hosts", &files.hosts, !names.no_hosts),
         ("/etc/hostname", &files.host_name, !names.no_host_name),
         ("/etc/resolv.conf", &files.resolver, true),
+        ("/etc/localtime", &files.time_zone, options.process.time_zone.is_some()),
     ]
     .into_iter()
     .filter(|(_, _, wanted)| *wanted)
@@ -135,9 +135,9 @@ pub(crate) fn notify(files: Option<&EngineFiles>, options: &Options) -> Option<M
     Some(mount(notify::DIRECTORY, "bind", &source.to_string_lossy(), flags))
 }
 
-/// What a read-only root needs to be of use: the strict profile gives these by itself.
+/// What a read-only root needs to be of use: the strict profile gives these by itself, `--read-only-tmpfs` to others.
 pub(crate) fn scratch(options: &Options) -> Vec<Mount> {
-    if options.profile != Profile::Strict {
+    if options.profile != Profile::Strict && !options.scratch {
         return Vec::new();
     }
     ["/tmp", "/run", "/var/tmp"]
@@ -179,6 +179,7 @@ pub(crate) fn requested(
                 };
                 volume(request, source, (options, mapped), host, weakenings)?
             }
+            MountKind::Image { image } => of_image(request, image, host.images.get(&at), mapped)?,
             MountKind::Overlay { source } => overlay(request, source, at, options, host, weakenings)?,
         };
         flags(request, &mut made.options, weakenings);
@@ -216,6 +217,32 @@ fn overlay(
     mount.options.extend(layers);
     mount.options.extend(bound.options.into_iter().filter(|option| option == "idmap"));
     Ok(mount)
+}
+
+/// The layers of an image, over each other. One alone needs no overlay, and the kernel makes none of it.
+fn of_image(
+    request: &MountRequest,
+    image: &str,
+    layers: Option<&Vec<String>>,
+    mapped: bool,
+) -> Result<Mount> {
+    let layers = layers.map(Vec::as_slice).unwrap_or_default();
+    let mut made = match layers {
+        [layer] => mount(&request.target, "bind", layer, &["bind", "rprivate"]),
+        _ => {
+            if layers.iter().any(|path| path.contains([':', ',', '\\'])) {
+                let reason = "the store's path holds no `:`, `,` or `\\` then";
+                return Err(Error::value("--mount", image.escape_debug().to_string(), reason));
+            }
+            let lower = format!("lowerdir={}", layers.join(":"));
+            mount(&request.target, "overlay", "overlay", &[&lower])
+        }
+    };
+    if mapped {
+        // The ids on disk are the image's: each start has another range of the host's.
+        made.options.push("idmap".to_owned());
+    }
+    Ok(made)
 }
 
 fn tmpfs(target: &str, size: Option<i64>, mode: Option<u32>, copy_up: bool) -> Mount {

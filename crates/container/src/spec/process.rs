@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::notify::{self, Notify};
 use crate::options::{Options, Sharing};
-use crate::value::environment::{Entry, Environment, MAX_ENTRIES};
+use crate::value::environment::{Entry, Environment, MAX_ENTRIES, expand};
 use crate::value::user::Resolved;
 use crate::weakening::{WeakeningKind, Weakenings};
 
@@ -90,9 +90,16 @@ pub(crate) fn environment(
         let value = config.env.len().to_string();
         return Err(Error::Image { field: "Env", value, reason: format!("more than {MAX_ENTRIES} entries") });
     }
+    let unset = |name: &str| {
+        process.environment_cleared || process.environment_unset.iter().any(|unset| unset == name)
+    };
     for entry in &config.env {
         match entry.split_once('=') {
-            Some((name, value)) if !name.is_empty() && !entry.contains('\0') => environment.set(name, value),
+            Some((name, value)) if !name.is_empty() && !entry.contains('\0') => {
+                if !unset(name) {
+                    environment.set(name, value);
+                }
+            }
             // An entry without a value sets nothing: the host's value must never be what an image names.
             None if !entry.contains('\0') => {}
             _ => {
@@ -100,6 +107,13 @@ pub(crate) fn environment(
                 return Err(Error::Image { field: "Env", value, reason: "it is no NAME=value".into() });
             }
         }
+    }
+    for name in &process.environment_unset {
+        environment.remove(name);
+    }
+    for (name, value) in &process.environment_merge {
+        let value = expand(value, |name| environment.get(name));
+        environment.set(name, &value);
     }
     for entry in &process.environment {
         match entry {

@@ -41,6 +41,7 @@ pub(crate) fn resources(options: &Options, host: &Host) -> Result<Resources> {
         ..BlockIo::default()
     };
     resources.block_io = (block_io != BlockIo::default()).then_some(block_io);
+    resources.unified.clone_from(&limits.files);
     Ok(resources)
 }
 
@@ -261,6 +262,17 @@ pub(crate) fn devices(
             uid: Some(0),
             gid: Some(0),
         });
+    }
+    for request in &options.device_rules {
+        if host.is_rootless() {
+            let reason =
+                "only root decides which devices a cgroup may use: name the device files with `--device`";
+            return Err(Error::value("--device-cgroup-rule", request.to_string(), reason));
+        }
+        let flag = format!("--device-cgroup-rule {request}");
+        weakenings.open(WeakeningKind::Device, flag, "devices whose nodes it can reach");
+        let kind = request.kind.to_string();
+        rules.push(rule(true, Some(&kind), request.major, request.minor, &request.access));
     }
     Ok((devices, rules))
 }

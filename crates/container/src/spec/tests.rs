@@ -50,6 +50,7 @@ fn root_host() -> Host {
         own_directories: vec!["/srv/brig".into()],
         peers: crate::Peers::default(),
         container: PathBuf::from("/var/lib/brig/containers/x"),
+        images: std::collections::BTreeMap::new(),
         volumes: std::collections::BTreeMap::new(),
         sources: ["/srv/data", "/etc", "/proc", "/run/docker.sock", "/srv/link"]
             .into_iter()
@@ -84,6 +85,7 @@ fn try_build(config: &Config, options: &Options, host: &Host) -> Result<Configur
         hosts: "/srv/brig/c/hosts".into(),
         host_name: "/srv/brig/c/hostname".into(),
         resolver: "/srv/brig/c/resolv.conf".into(),
+        time_zone: "/srv/brig/c/localtime".into(),
         notify: "/srv/brig/c/notify".into(),
     };
     let id = ContainerId::from_bytes([0xab; 32]);

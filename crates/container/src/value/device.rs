@@ -25,14 +25,12 @@ pub fn parse(text: &str) -> Result<DeviceRequest> {
         let instead = "name the device files of the CDI specification with `--device /dev/...`";
         return Err(Error::NotYet { what: format!("--device {text}"), instead });
     }
-    let access =
-        |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|byte| b"rwm".contains(&byte));
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, access) = match parts.as_slice() {
         [source] => (*source, *source, "rwm"),
-        [source, second] if access(second) => (*source, *source, *second),
+        [source, second] if is_access(second) => (*source, *source, *second),
         [source, target] => (*source, *target, "rwm"),
-        [source, target, third] if access(third) => (*source, *target, *third),
+        [source, target, third] if is_access(third) => (*source, *target, *third),
         _ => return Err(bad("use HOST[:CONTAINER][:rwm]")),
     };
     let plain =
@@ -41,6 +39,56 @@ pub fn parse(text: &str) -> Result<DeviceRequest> {
         return Err(bad("paths start with `/` and hold no `..`"));
     }
     Ok(DeviceRequest { source: source.to_owned(), target: target.to_owned(), access: access.to_owned() })
+}
+
+/// Devices that may be used, whose nodes something else brings.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeviceRuleRequest {
+    /// `a`, `b` or `c`.
+    pub kind: char,
+    /// Their major number, or all.
+    pub major: Option<i64>,
+    /// Their minor number, or all.
+    pub minor: Option<i64>,
+    /// Any of `r`, `w`, `m`.
+    pub access: String,
+}
+
+impl std::fmt::Display for DeviceRuleRequest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = |number: Option<i64>| number.map_or("*".to_owned(), |number| number.to_string());
+        write!(formatter, "{} {}:{} {}", self.kind, number(self.major), number(self.minor), self.access)
+    }
+}
+
+/// Parses `--device-cgroup-rule 'KIND MAJOR:MINOR ACCESS'`, in which a number can be `*`.
+///
+/// # Errors
+/// [`Error::Value`].
+pub fn parse_rule(text: &str) -> Result<DeviceRuleRequest> {
+    let bad = || Error::value("--device-cgroup-rule", text, "use the form `c 189:* rwm`");
+    let number = |text: &str| match text {
+        "*" => Ok(None),
+        digits => digits.parse::<u32>().map(|number| Some(i64::from(number))).map_err(|_| bad()),
+    };
+    let parts: Vec<&str> = text.split(' ').collect();
+    let [kind @ ("a" | "b" | "c"), numbers, access] = parts.as_slice() else { return Err(bad()) };
+    let (major, minor) = numbers.split_once(':').ok_or_else(bad)?;
+    if !is_access(access) {
+        return Err(bad());
+    }
+    let kind = kind.chars().next().unwrap_or('a');
+    let rule = DeviceRuleRequest {
+        kind,
+        major: number(major)?,
+        minor: number(minor)?,
+        access: (*access).to_owned(),
+    };
+    Ok(rule)
+}
+
+fn is_access(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| b"rwm".contains(&byte))
 }
 
 /// A block device of the host and a number for it.
@@ -113,6 +161,18 @@ mod tests {
             let got = parse(text).ok();
             let got = got.as_ref().map(|one| (one.source.as_str(), one.target.as_str(), one.access.as_str()));
             assert_eq!(got, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn rules() {
+        for good in ["c 189:* rwm", "b 8:0 r", "a *:* rwm"] {
+            assert_eq!(parse_rule(good).unwrap().to_string(), good);
+        }
+        for bad in
+            ["", "c 189:*", "d 1:1 r", "c 1 r", "c 1:x r", "c 1:1 x", "c -1:1 r", "c 1:1 r r", "c  1:1 r"]
+        {
+            assert!(parse_rule(bad).is_err(), "{bad}");
         }
     }
 

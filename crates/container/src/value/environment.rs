@@ -61,6 +61,27 @@ pub fn parse_file(flag: &'static str, path: &str, bytes: &[u8]) -> Result<Vec<En
     Ok(entries)
 }
 
+/// Puts variables in the place of `$NAME` and `${NAME}`; one that is not set leaves nothing.
+pub(crate) fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let (name, next) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some(parts) => parts,
+            None => after.split_at(after.find(|character| !is_name(character)).unwrap_or(after.len())),
+        };
+        match name.is_empty() {
+            true => expanded.push('$'),
+            false => expanded.push_str(value(name).unwrap_or_default()),
+        }
+        rest = next;
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
 /// An environment in which a later entry replaces an earlier one of the same name, in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(Vec<(String, String)>);
@@ -102,6 +123,22 @@ impl Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn expansion() {
+        let value = |name: &str| (name == "A").then_some("x:y");
+        for (text, expected) in [
+            ("${A}:z", "x:y:z"),
+            ("$A:z", "x:y:z"),
+            ("${B}z$B", "z"),
+            ("$", "$"),
+            ("a$-b", "a$-b"),
+            ("${A", "${A"),
+            ("", ""),
+        ] {
+            assert_eq!(expand(text, value), expected, "{text}");
+        }
+    }
 
     #[test]
     fn entries() {

@@ -34,6 +34,11 @@ pub enum MountKind {
         /// The part of it that is mounted, a path in it.
         subpath: Option<String>,
     },
+    /// The files of another image, which cannot be changed.
+    Image {
+        /// Its name or id.
+        image: String,
+    },
     /// A host directory that can be written to without being changed: what is written goes with the container's end.
     Overlay {
         /// The path on the host, as typed.
@@ -257,7 +262,7 @@ pub fn parse_mode(flag: &'static str, text: &str) -> Result<u32> {
     }
 }
 
-/// Parses `--mount type=bind|volume|tmpfs,KEY=VALUE,...`; fields may be quoted as in CSV.
+/// Parses `--mount type=bind|volume|image|tmpfs,KEY=VALUE,...`; fields may be quoted as in CSV.
 ///
 /// # Errors
 /// [`Error::Value`]; [`Error::NotYet`] for the types that come later.
@@ -279,6 +284,8 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
             ("target" | "dst" | "destination", Some(value)) => path = Some(value.to_owned()),
             ("readonly" | "ro", None | Some("true" | "1")) => options.push("ro".to_owned()),
             ("readonly" | "ro", Some("false" | "0")) => options.push("rw".to_owned()),
+            ("readwrite" | "rw", Some("true" | "1")) => options.push("rw".to_owned()),
+            ("readwrite" | "rw", Some("false" | "0")) => options.push("ro".to_owned()),
             ("bind-propagation", Some(value)) => options.push(value.to_owned()),
             ("bind-nonrecursive", None | Some("true" | "1")) => recursive = false,
             ("bind-nonrecursive", Some("false" | "0")) => recursive = true,
@@ -292,7 +299,7 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
             ("notmpcopyup", None) => copy_up = false,
             ("volume-nocopy", None | Some("true" | "1")) => copy = false,
             ("volume-nocopy", Some("false" | "0")) => copy = true,
-            ("volume-subpath" | "subpath", Some(value)) => subpath = Some(value.to_owned()),
+            ("volume-subpath" | "image-subpath" | "subpath", Some(value)) => subpath = Some(value.to_owned()),
             ("volume-driver", Some("local")) => {}
             ("volume-driver" | "volume-opt" | "volume-label", Some(_)) => {
                 return Err(bad(format!("`{key}` belongs to `brig volume create`: make the volume first")));
@@ -316,16 +323,28 @@ pub fn parse_mount(text: &str) -> Result<MountRequest> {
             let name = name.map(|name| volume_name(flag, text, &name)).transpose()?.unwrap_or_default();
             MountKind::Volume { name, anonymous, copy, subpath: subpath.take() }
         }
-        ("image" | "cluster" | "npipe" | "devpts" | "glob" | "ramfs" | "artifact", _) => {
+        ("image", Some(image)) if !image.is_empty() => {
+            if options.iter().any(|option| option == "rw") {
+                return Err(bad(
+                    "an image cannot be changed: mount a volume, or a directory with `:O`".into()
+                ));
+            }
+            options.push("ro".to_owned());
+            MountKind::Image { image }
+        }
+        ("image", _) => return Err(bad("an image mount needs a `source`".into())),
+        ("cluster" | "npipe" | "devpts" | "glob" | "ramfs" | "artifact", _) => {
             return Err(Error::NotYet {
                 what: format!("--mount {text}"),
-                instead: "use type=bind, type=volume or type=tmpfs",
+                instead: "use type=bind, type=volume, type=image or type=tmpfs",
             });
         }
-        (other, _) => return Err(bad(format!("type `{other}` is not known: use bind, volume or tmpfs"))),
+        (other, _) => {
+            return Err(bad(format!("type `{other}` is not known: use bind, volume, image or tmpfs")));
+        }
     };
     if subpath.is_some() {
-        return Err(bad("a `subpath` is a volume's".into()));
+        return Err(bad("a `subpath` is a volume's; of an image all is mounted".into()));
     }
     if copy_up && !matches!(kind, MountKind::Tmpfs { .. }) {
         return Err(bad("`tmpcopyup` is a tmpfs's".into()));
@@ -370,6 +389,7 @@ mod tests {
             MountKind::Bind { source, .. } => source,
             MountKind::Overlay { source } => source,
             MountKind::Volume { name, .. } => name,
+            MountKind::Image { image } => image,
             MountKind::Tmpfs { .. } => "",
         }
     }

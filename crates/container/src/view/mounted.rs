@@ -87,7 +87,7 @@ impl Mounted {
                         VolumeSource::Tmpfs(_) => None,
                     }
                 }
-                MountKind::Tmpfs { .. } | MountKind::Overlay { .. } => None,
+                MountKind::Image { .. } | MountKind::Tmpfs { .. } | MountKind::Overlay { .. } => None,
             };
             mounted.points.extend(point);
         }

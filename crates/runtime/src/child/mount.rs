@@ -174,8 +174,10 @@ impl Child<'_> {
                 let tree = self.clone_source(*slot, *recursive)?;
                 (tree, if directory { Target::Directory } else { Target::File })
             }
-            MountSource::Overlay { lower, upper, work } => {
-                (self.overlay_over(*lower, *upper, *work)?, Target::Directory)
+            MountSource::Overlay { lower, upper } => {
+                // Whoever mounts in a user namespace of his own may write no others.
+                let user_attributes = upper.is_some() || self.prepared.user_attributes;
+                (self.overlay(lower, *upper, (true, user_attributes))?, Target::Directory)
             }
             MountSource::Existing => return self.change_existing(mount),
         };

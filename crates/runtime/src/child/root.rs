@@ -31,7 +31,9 @@ impl Child<'_> {
             RootSource::Late => {
                 self.late[0].take().ok_or(Failure { operation: Operation::OpenRoot, errno: Errno::BADF })?
             }
-            RootSource::Overlay { lower, upper } => self.overlay(lower, *upper)?,
+            RootSource::Overlay { lower, upper } => {
+                self.overlay(lower, *upper, (self.prepared.ephemeral, self.prepared.user_attributes))?
+            }
         };
         // A shared root would not let itself be pivoted into, and would show our mounts to its peers.
         let propagation = Attributes::propagation(propagation);
@@ -42,8 +44,14 @@ impl Child<'_> {
         Ok(())
     }
 
-    /// Mounts the layers here, in the container's own user namespace (Linux 5.11).
-    fn overlay(&self, lower: &[Slot], upper: Option<(Slot, Slot)>) -> Outcome<OwnedFd> {
+    /// Mounts layers here, in the container's own user namespace (Linux 5.11). Where `ephemeral`, the upper one is thrown
+    /// away with the container; where `user_attributes`, the overlay's own are those that a user namespace may write.
+    pub(super) fn overlay(
+        &self,
+        lower: &[Slot],
+        upper: Option<(Slot, Slot)>,
+        (ephemeral, user_attributes): (bool, bool),
+    ) -> Outcome<OwnedFd> {
         let mut layers = [const { None }; MAX_LAYERS];
         let places = layers.get_mut(..lower.len()).ok_or(Errno::TOOBIG).during(Operation::NameLayers)?;
         for (place, slot) in places.iter_mut().zip(lower) {
@@ -56,26 +64,8 @@ impl Child<'_> {
         let overlay = Overlay {
             lower: layers.iter().flatten().map(AsFd::as_fd),
             upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
-            user_attributes: self.prepared.user_attributes,
-            ephemeral: self.prepared.ephemeral,
-            owner: None,
-            label: self.prepared.label.as_ref().and_then(|label| label.value.as_deref()),
-        };
-        match overlay.by_descriptors() {
-            Err(failure) if overlay::wants_paths(failure) => overlay.by_paths(),
-            mounted => mounted,
-        }
-    }
-
-    /// Mounts a directory that is not to be changed under one that is thrown away with the container.
-    pub(super) fn overlay_over(&self, lower: Slot, upper: Slot, work: Slot) -> Outcome<OwnedFd> {
-        let (lower, upper, work) = (self.reopen(lower)?, self.reopen(upper)?, self.reopen(work)?);
-        let overlay = Overlay {
-            lower: std::iter::once(lower.as_fd()),
-            upper: Some((upper.as_fd(), work.as_fd())),
-            // Whoever mounts in a user namespace of his own may write no others.
-            user_attributes: true,
-            ephemeral: true,
+            user_attributes,
+            ephemeral,
             owner: None,
             label: self.prepared.label.as_ref().and_then(|label| label.value.as_deref()),
         };

@@ -100,11 +100,11 @@ pub enum Source {
     Directory(String),
     /// An overlay that the parent mounts, once the container's ids are there to map.
     Layers {
-        /// The directory that is not changed.
-        lower: String,
+        /// The directories that are not changed, uppermost first.
+        lower: Vec<String>,
         /// Where `upper` and `work` are.
-        writable: String,
-        /// The lower one is shown by the container's id map.
+        writable: Option<String>,
+        /// The lower ones are shown by the container's id map.
         id_mapped: bool,
     },
     /// A device node of the host.
@@ -177,7 +177,7 @@ impl std::fmt::Display for Plan {
             match source {
                 Source::Root(path) => writeln!(formatter, "open {index}: root {path}")?,
                 Source::Bind { path, .. } => writeln!(formatter, "open {index}: {path}")?,
-                Source::Layers { lower, .. } => writeln!(formatter, "open {index}: {lower}")?,
+                Source::Layers { lower, .. } => writeln!(formatter, "open {index}: {}", lower.join(":"))?,
                 Source::Directory(path) => writeln!(formatter, "open {index}: {path}")?,
                 Source::Device { path, number, .. } => {
                     writeln!(formatter, "open {index}: device {path} {}:{}", number.0, number.1)?;

@@ -8,6 +8,7 @@ use sys::mount::{Attributes, attribute};
 use super::option::{Options, Parameter};
 use super::step::{Mount as MountStep, MountSource, Slot, Step};
 use super::{CgroupView, Facts, IdMap, InnerPath, Namespaces, Refusal, RootKind, Source};
+use crate::overlay::MAX_LAYERS;
 
 /// Most mounts a bundle may carry (CVE-2021-43784 was a length that overflowed on far more).
 pub(crate) const MAX_MOUNTS: usize = 4096;
@@ -104,7 +105,7 @@ pub(super) fn plan(
         return Ok(());
     }
     if kind == "overlay"
-        && let Some(layers) = Layers::of(&options.parameters)
+        && let Some(layers) = Layers::of(&options.parameters, &context.facts.root)
     {
         step.source = layers.plan(options.id_map.is_some(), mount, context, sources)?;
         if step.propagation.is_empty() {
@@ -136,24 +137,32 @@ pub(super) fn plan(
 
 const MS_PRIVATE: u64 = 1 << 18;
 
-/// An overlay of one directory over another, which is mounted by descriptors. Any other overlay is the kernel's to read.
+/// An overlay over directories of the host, which is mounted by descriptors. Any other overlay is the kernel's to read.
 struct Layers<'a> {
-    lower: &'a str,
-    upper: &'a str,
-    work: &'a str,
+    lower: Vec<&'a str>,
+    /// `upper` and `work`.
+    upper: Option<(&'a str, &'a str)>,
 }
 
 impl<'a> Layers<'a> {
-    fn of(parameters: &'a [Parameter]) -> Option<Self> {
+    fn of(parameters: &'a [Parameter], root: &RootKind) -> Option<Self> {
         let value = |key: &CStr| {
             let found = parameters.iter().find(|parameter| parameter.key.as_c_str() == key)?;
             let path = found.value.as_ref()?.to_str().ok()?;
-            (path.starts_with('/') && !path.contains([':', '\\'])).then_some(path)
+            (!path.contains('\\')).then_some(path)
         };
-        if parameters.len() != 3 {
+        let is_path = |path: &&str| path.starts_with('/') && !path.contains(':');
+        let lower: Vec<&str> = value(c"lowerdir")?.split(':').collect();
+        if lower.len() > MAX_LAYERS || !lower.iter().all(is_path) {
             return None;
         }
-        Some(Self { lower: value(c"lowerdir")?, upper: value(c"upperdir")?, work: value(c"workdir")? })
+        let upper = match parameters.len() {
+            3 => Some((value(c"upperdir").filter(is_path)?, value(c"workdir").filter(is_path)?)),
+            // Those of a bundle may have attributes of overlays that only the kernel's own way honours.
+            1 if matches!(root, RootKind::Overlay { .. }) => None,
+            _ => return None,
+        };
+        Some(Self { lower, upper })
     }
 
     fn plan(
@@ -167,13 +176,14 @@ impl<'a> Layers<'a> {
             sources.push(source);
             Slot(sources.len() - 1)
         };
-        let writable =
-            self.upper.strip_suffix("/upper").filter(|parent| self.work == format!("{parent}/work"));
+        let parent = |(upper, work): (&'a str, &'a str)| {
+            upper.strip_suffix("/upper").filter(|parent| work == format!("{parent}/work"))
+        };
+        let writable = self.upper.map(parent);
         // The container's root may not reach directories of the host's.
-        if matches!(context.facts.root, RootKind::Overlay { late: true, .. })
-            && let Some(writable) = writable
-        {
-            let (lower, writable) = (self.lower.to_owned(), writable.to_owned());
+        if matches!(context.facts.root, RootKind::Overlay { late: true, .. }) && writable != Some(None) {
+            let lower = self.lower.iter().map(|path| (*path).to_owned()).collect();
+            let writable = writable.flatten().map(str::to_owned);
             return Ok(MountSource::Tree {
                 slot: next(Source::Layers { lower, writable, id_mapped }),
                 recursive: false,
@@ -182,10 +192,10 @@ impl<'a> Layers<'a> {
         if id_mapped {
             return Err(Refusal::IdMapNeedsBind(mount.destination.clone()));
         }
+        let mut directory = |path: &str| next(Source::Directory(path.to_owned()));
         Ok(MountSource::Overlay {
-            lower: next(Source::Directory(self.lower.to_owned())),
-            upper: next(Source::Directory(self.upper.to_owned())),
-            work: next(Source::Directory(self.work.to_owned())),
+            lower: self.lower.iter().map(|path| directory(path)).collect(),
+            upper: self.upper.map(|(upper, work)| (directory(upper), directory(work))),
         })
     }
 }

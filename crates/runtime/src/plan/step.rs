@@ -188,14 +188,12 @@ pub enum MountSource {
         /// With everything mounted below.
         recursive: bool,
     },
-    /// A directory of the host that is not changed, under one that is thrown away.
+    /// Directories of the host that are not changed, under one that is thrown away, or under none.
     Overlay {
-        /// The directory of the host.
-        lower: Slot,
-        /// Where what is written goes.
-        upper: Slot,
-        /// Beside it, for the kernel.
-        work: Slot,
+        /// The directories, uppermost first.
+        lower: Vec<Slot>,
+        /// Where what is written goes, and its work directory.
+        upper: Option<(Slot, Slot)>,
     },
     /// The container's private procfs, made earlier for its own writes.
     Proc {
@@ -409,8 +407,13 @@ impl fmt::Display for Mount {
                 let how = if *recursive { "rbind" } else { "bind" };
                 write!(formatter, "{how} source {} at {}", slot.0, self.destination)?;
             }
-            MountSource::Overlay { lower, upper, .. } => {
-                write!(formatter, "overlay source {} with {} at {}", lower.0, upper.0, self.destination)?;
+            MountSource::Overlay { lower, upper } => {
+                let lower: Vec<String> = lower.iter().map(|slot| slot.0.to_string()).collect();
+                write!(formatter, "overlay source {}", lower.join(":"))?;
+                if let Some((upper, _)) = upper {
+                    write!(formatter, " with {}", upper.0)?;
+                }
+                write!(formatter, " at {}", self.destination)?;
             }
             MountSource::Existing => write!(formatter, "remount {}", self.destination)?,
         }

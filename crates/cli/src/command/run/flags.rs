@@ -81,6 +81,15 @@ pub(super) struct Flags {
     /// Platform of the image
     #[arg(long, value_name = "OS/ARCH", help_heading = "Container")]
     pub(super) platform: Option<String>,
+    /// Architecture of the image
+    #[arg(long, value_name = "ARCH", help_heading = "Container", conflicts_with = "platform")]
+    pub(super) arch: Option<String>,
+    /// Operating system of the image
+    #[arg(long, value_name = "OS", help_heading = "Container", conflicts_with = "platform")]
+    pub(super) os: Option<String>,
+    /// Variant of the image's architecture
+    #[arg(long, value_name = "VARIANT", help_heading = "Container", conflicts_with = "platform")]
+    pub(super) variant: Option<String>,
     /// Attach to stdin, stdout or stderr only
     #[arg(short = 'a', long, value_name = "STREAM", help_heading = "Container")]
     pub(super) attach: Vec<String>,
@@ -111,6 +120,21 @@ pub(super) struct Flags {
     /// Read variables from a file
     #[arg(long, value_name = "FILE", help_heading = "Process")]
     pub(super) env_file: Vec<String>,
+    /// Set a variable to what the image sets and more, as in PATH=${PATH}:/opt/bin
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Process")]
+    pub(super) env_merge: Vec<String>,
+    /// Leave out a variable that the image sets
+    #[arg(long, value_name = "NAME", help_heading = "Process")]
+    pub(super) unsetenv: Vec<String>,
+    /// Leave out all that the image sets
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Process")]
+    pub(super) unsetenv_all: bool,
+    /// Time zone: a name such as Europe/Berlin, or local
+    #[arg(long, value_name = "ZONE", help_heading = "Process")]
+    pub(super) tz: Option<String>,
+    /// Execution domain: LINUX or LINUX32
+    #[arg(long, value_name = "DOMAIN", help_heading = "Process")]
+    pub(super) personality: Option<String>,
     /// Copy your whole environment
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Process")]
     pub(super) env_host: bool,
@@ -159,6 +183,9 @@ pub(super) struct Flags {
     /// Make the root file system read-only
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Protection")]
     pub(super) read_only: bool,
+    /// Memory on /tmp, /run and /var/tmp
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Storage")]
+    pub(super) read_only_tmpfs: bool,
     /// Allow a bind mount of a path that opens the host
     #[arg(long, value_name = "PATH", help_heading = "Protection")]
     pub(super) allow_host_path: Vec<String>,
@@ -255,9 +282,15 @@ pub(super) struct Flags {
     /// Size of /dev/shm
     #[arg(long, value_name = "SIZE", help_heading = "Storage")]
     pub(super) shm_size: Option<String>,
+    /// Most bytes of the writable layer: size=SIZE
+    #[arg(long, value_name = "size=SIZE", help_heading = "Storage")]
+    pub(super) storage_opt: Vec<String>,
     /// Give a device
     #[arg(long, value_name = "HOST[:CONTAINER][:rwm]", help_heading = "Storage")]
     pub(super) device: Vec<String>,
+    /// Let it use devices whose nodes something else brings, such as 'c 189:* rwm'
+    #[arg(long, value_name = "RULE", help_heading = "Storage")]
+    pub(super) device_cgroup_rule: Vec<String>,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
     /// Wait instead of being killed (cgroup v1)
@@ -278,6 +311,9 @@ pub(super) struct Flags {
     /// Writes a second
     #[arg(long, value_name = "DEVICE:NUMBER", help_heading = "Limits")]
     pub(super) device_write_iops: Vec<String>,
+    /// Write into a file of the container's control group (cgroup v2)
+    #[arg(long, value_name = "FILE=VALUE", help_heading = "Limits")]
+    pub(super) cgroup_conf: Vec<String>,
     /// Parent control group
     #[arg(long, value_name = "PATH", help_heading = "Limits")]
     pub(super) cgroup_parent: Option<String>,

@@ -212,14 +212,22 @@ fn check(flags: &Flags) -> Result<(), Failure> {
             return Err(Failure::user(format!("`--pull` cannot be `{other}`: use never or missing")));
         }
     }
-    if let Some(platform) = &flags.platform {
-        let host = oci::image::Platform::host();
-        let mut parts = platform.split('/');
-        let os = parts.next().unwrap_or_default();
-        let architecture = parts.next().unwrap_or(&host.architecture);
-        if os != host.os || architecture != host.architecture {
-            let own = format!("{}/{}", host.os, host.architecture);
-            return Err(Failure::user(format!("`--platform` cannot be `{platform}`: this machine is {own}")));
+    let host = oci::image::Platform::host();
+    let own = format!("{}/{}", host.os, host.architecture);
+    let is_own = |wanted: Option<&str>, own: &str| wanted.is_none_or(|wanted| wanted == own);
+    let platform = flags.platform.as_deref().unwrap_or(&own);
+    let mut parts = platform.split('/');
+    for (flag, wanted, fits) in [
+        ("--platform", platform, is_own(parts.next(), &host.os) && is_own(parts.next(), &host.architecture)),
+        ("--os", flags.os.as_deref().unwrap_or_default(), is_own(flags.os.as_deref(), &host.os)),
+        (
+            "--arch",
+            flags.arch.as_deref().unwrap_or_default(),
+            is_own(flags.arch.as_deref(), &host.architecture),
+        ),
+    ] {
+        if !fits {
+            return Err(Failure::user(format!("`{flag}` cannot be `{wanted}`: this machine is {own}")));
         }
     }
     let known = ["stdin", "stdout", "stderr"];

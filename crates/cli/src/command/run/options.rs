@@ -1,6 +1,7 @@
 //! From the flags as text to [`container::Options`].
 
 use container::Notify;
+use container::time_zone;
 use container::value::{device, environment, ids, keys, label, log, mount, name, rlimit, size, sysctl};
 use container::{Error, LabelOptions, NetworkOptions, Options, Profile, SeccompChoice, Sharing, Streams};
 use network::Mode;
@@ -30,6 +31,7 @@ pub(super) fn options(flags: &Flags, command: Vec<String>) -> Result<Options, Fa
         interactive: flags.interactive,
         terminal: flags.tty,
         read_only: flags.read_only,
+        scratch: flags.read_only_tmpfs,
         require_all: flags.require_all,
         detached: flags.detach,
         attached: streams(flags),
@@ -133,6 +135,22 @@ fn process(flags: &Flags, options: &mut Options) -> Result<(), Failure> {
     for entry in &flags.env {
         process.environment.push(environment::parse("--env", entry).map_err(failure)?);
     }
+    for text in &flags.env_merge {
+        match environment::parse("--env-merge", text).map_err(failure)? {
+            environment::Entry::Assignment(name, value) => process.environment_merge.push((name, value)),
+            environment::Entry::FromHost(_) => {
+                return Err(failure(value("--env-merge", text, "use NAME=VALUE")));
+            }
+        }
+    }
+    process.environment_unset.clone_from(&flags.unsetenv);
+    process.environment_cleared = flags.unsetenv_all;
+    process.time_zone = flags.tz.as_deref().map(time_zone::parse).transpose().map_err(failure)?;
+    process.personality = match flags.personality.as_deref() {
+        None => None,
+        Some(domain @ ("LINUX" | "LINUX32")) => Some(domain.to_owned()),
+        Some(other) => return Err(failure(value("--personality", other, "use LINUX or LINUX32"))),
+    };
     if let Some(score) = &flags.oom_score_adj {
         let number: i32 = size::parse_number("--oom-score-adj", score).map_err(failure)?;
         if !(-1000..=1000).contains(&number) {
@@ -211,10 +229,15 @@ fn parsed(flags: &Flags, options: &mut Options) -> container::Result<()> {
     }
     options.shm_size =
         flags.shm_size.as_deref().map(|text| size::parse_size("--shm-size", text)).transpose()?;
+    for text in &flags.storage_opt {
+        options.layer_size = Some(layer_size(text)?);
+    }
     for path in &flags.allow_host_path {
         options.allowed_host_paths.push(container::resolve(path)?.resolved);
     }
     options.devices = flags.device.iter().map(|text| device::parse(text)).collect::<Result<_, _>>()?;
+    options.device_rules =
+        flags.device_cgroup_rule.iter().map(|text| device::parse_rule(text)).collect::<Result<_, _>>()?;
 
     let words = |flag, texts: &[String]| {
         texts
@@ -250,6 +273,17 @@ fn parsed(flags: &Flags, options: &mut Options) -> container::Result<()> {
 
 fn value(flag: &'static str, value: &str, reason: &str) -> Error {
     Error::Value { flag, value: value.escape_debug().to_string(), reason: reason.to_owned() }
+}
+
+/// `size=10g`, the one option of a writable layer that there is.
+fn layer_size(text: &str) -> container::Result<u64> {
+    let Some(("size", size)) = text.split_once('=') else {
+        return Err(value("--storage-opt", text, "use size=SIZE"));
+    };
+    match u64::try_from(size::parse_size("--storage-opt", size)?) {
+        Ok(0) | Err(_) => Err(value("--storage-opt", text, "0 bytes are no size")),
+        Ok(size) => Ok(size),
+    }
 }
 
 /// A word that can stand on a line of resolv.conf(5).
@@ -343,8 +377,25 @@ fn limits(flags: &Flags, options: &mut Options) -> container::Result<()> {
     limits.device_write_bps = rates("--device-write-bps", &flags.device_write_bps)?;
     limits.device_read_iops = counts("--device-read-iops", &flags.device_read_iops)?;
     limits.device_write_iops = counts("--device-write-iops", &flags.device_write_iops)?;
+    for text in &flags.cgroup_conf {
+        let (file, content) = cgroup_file(text)?;
+        limits.files.insert(file, content);
+    }
     limits.cgroup_parent = flags.cgroup_parent.as_deref().map(cgroup_parent).transpose()?;
     Ok(())
+}
+
+/// `memory.high=1g`: a file of cgroup v2 by name, and one line for it.
+fn cgroup_file(text: &str) -> container::Result<(String, String)> {
+    let good = |name: &str| {
+        name.contains('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    match text.split_once('=') {
+        Some((name, content)) if good(name) && !content.is_empty() && !content.contains(char::is_control) => {
+            Ok((name.to_owned(), content.to_owned()))
+        }
+        _ => Err(value("--cgroup-conf", text, "use FILE=VALUE, as in memory.high=1g")),
+    }
 }
 
 /// A path below the control groups' mount point, or a systemd slice.

@@ -161,6 +161,19 @@ fn every_flag_arrives() {
         }),
         ("-v /tmp:/t:ro --mount type=bind,src=/tmp,dst=/u --tmpfs /v", |o| o.mounts.len() == 3),
         ("--shm-size 1m", |o| o.shm_size == Some(1 << 20)),
+        ("--storage-opt size=1g", |o| o.layer_size == Some(1 << 30)),
+        ("--env-merge A=${A}b --unsetenv C --unsetenv-all", |o| {
+            o.process.environment_merge == [("A".into(), "${A}b".into())]
+                && o.process.environment_unset == ["C"]
+                && o.process.environment_cleared
+        }),
+        ("--tz Europe/Berlin --personality LINUX32", |o| {
+            o.process.time_zone.as_deref() == Some("Europe/Berlin")
+                && o.process.personality.as_deref() == Some("LINUX32")
+        }),
+        ("--read-only --read-only-tmpfs", |o| o.scratch),
+        ("--cgroup-conf memory.high=1g", |o| o.limits.files["memory.high"] == "1g"),
+        ("--os linux", |_| true),
         ("--device /dev/fuse:rw", |o| o.devices.len() == 1),
         ("-m 64m --memory-reservation 32m --memory-swap -1 --memory-swappiness 5", |o| {
             o.limits.memory == Some(64 << 20)
@@ -239,6 +252,14 @@ fn bad_values_are_refused_with_the_flag_named() {
         ("--pull always x", "--pull always"),
         ("--pull soon x", "--pull"),
         ("--platform plan9/mips x", "--platform"),
+        ("--arch mips x", "--arch"),
+        ("--os plan9 x", "--os"),
+        ("--tz ../shadow x", "--tz"),
+        ("--personality BSD x", "--personality"),
+        ("--env-merge A x", "--env-merge"),
+        ("--device-cgroup-rule all x", "--device-cgroup-rule"),
+        ("--cgroup-conf ../x=1 x", "--cgroup-conf"),
+        ("--cgroup-conf high=1 x", "--cgroup-conf"),
         ("--profile loose x", "--profile"),
         ("--cgroup-parent ../x x", "--cgroup-parent"),
         ("", "IMAGE"),

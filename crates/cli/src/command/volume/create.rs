@@ -67,7 +67,7 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         let (key, value) = parsed.map_err(command::run::failure)?;
         labels.insert(key, value);
     }
-    let device = volume::device(&options).map_err(failure)?;
+    volume::device(&options).map_err(failure)?;
     let volumes = open(global)?;
     let name = match given {
         Some(text) => name(text)?,
@@ -83,12 +83,6 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         uid: flags.uid,
         gid: flags.gid,
     };
-    if let volume::Device::Directory { size: Some(size) } = device {
-        volumes.can_limit().map_err(|reason| {
-            Failure::environment(format!("a volume of at most {size} bytes cannot be had: {reason}"))
-                .hint("leave `size` out, or mount a file system of that size and use `type=none,o=bind,device=PATH`")
-        })?;
-    }
     match container::volumes::create(&volumes, &name, &meta) {
         Ok(What::Made | What::Found) => {}
         Err(container::Error::Volume(volume::Error::Exists(_))) if flags.ignore => {}

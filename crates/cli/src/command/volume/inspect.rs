@@ -23,13 +23,19 @@ struct Inspect {
     #[arg(long, short = 'f', value_name = "FORMAT")]
     format: Option<String>,
     /// Their names
-    #[arg(value_name = "VOLUME", required = true)]
+    #[arg(value_name = "VOLUME", required_unless_present = "all")]
     names: Vec<String>,
+    /// All volumes
+    #[arg(long, short = 'a', conflicts_with = "names")]
+    all: bool,
 }
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
-    let flags: Inspect = command::parse("brig volume inspect", args)?;
+    let mut flags: Inspect = command::parse("brig volume inspect", args)?;
     let volumes = open(global)?;
+    if flags.all {
+        flags.names = volumes.names().map_err(failure)?.iter().map(ToString::to_string).collect();
+    }
     let (mut code, mut found) = (0, Vec::new());
     for text in &flags.names {
         let described = name(text).and_then(|name| {
