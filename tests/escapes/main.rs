@@ -88,6 +88,7 @@ mod r36;
 mod r37;
 mod r38;
 mod r39;
+mod r40;
 mod t01;
 mod t02;
 mod t03;

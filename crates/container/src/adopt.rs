@@ -7,7 +7,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use monitor::{Life, Settings, control};
-use oci::runtime::Status;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -56,7 +55,8 @@ impl Containers<'_> {
     fn watch_again(&self, reserved: Reserved) -> Result<()> {
         leave_the_session()?;
         let container = match runtime::Container::load(self.states(), reserved.id.as_str()) {
-            Ok(container) if !matches!(container.status(), Status::Stopped | Status::Creating) => container,
+            // Also one that is being set up: its process finishes that alone.
+            Ok(container) if container.saved().is_alive() => container,
             Ok(_) | Err(runtime::Error::NoContainer(_)) => {
                 let mut life = Life::read(reserved.directory.as_fd()).unwrap_or_default();
                 let code = if life.status == monitor::Status::Running { UNKNOWN } else { life.exit_code };

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use files::atomic::{self, Durability};
 use files::lock::{self, Lock};
-use oci::runtime::Status;
 use runtime::state::StateRoot;
 use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
@@ -393,8 +392,8 @@ impl<'a> Containers<'a> {
             Err(error) => return Err(error.into()),
         }
         match runtime::Container::load(&self.states, id.as_str()) {
-            // Who creates it would hold the lock.
-            Ok(container) => Ok(!matches!(container.status(), Status::Stopped | Status::Creating)),
+            // Who creates it would hold the lock; one that was killed leaves a process, or none.
+            Ok(container) => Ok(container.saved().is_alive()),
             Err(runtime::Error::NoContainer(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }

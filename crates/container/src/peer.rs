@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use idmap::Map;
-use oci::runtime::{Namespace, NamespaceKind};
+use oci::runtime::{Namespace, NamespaceKind, Status};
 use runtime::message::{self, Message};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -66,8 +66,8 @@ impl Peer {
         let path = format!("/proc/{}", saved.pid);
         let process = rustix::fs::open(path.as_str(), flags | OFlags::DIRECTORY, Mode::empty())
             .map_err(|_| stopped())?;
-        // After the directory was opened: it is that process's for ever.
-        if !saved.is_alive() {
+        // After the directory was opened: it is that process's for ever. While it is set up its mounts are the host's.
+        if !matches!(container.status(), Status::Running | Status::Paused) {
             return Err(stopped());
         }
         // A plain user enters a namespace by entering the user namespace that owns it.

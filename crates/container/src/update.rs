@@ -141,10 +141,7 @@ fn tell_schedule(
 
 fn running<'a>(containers: &'a Containers<'_>, id: &ContainerId) -> Result<Option<runtime::Container<'a>>> {
     match runtime::Container::load(containers.states(), id.as_str()) {
-        Ok(container) => Ok(match container.status() {
-            oci::runtime::Status::Stopped | oci::runtime::Status::Creating => None,
-            _ => Some(container),
-        }),
+        Ok(container) => Ok(Some(container).filter(|container| container.saved().is_alive())),
         Err(runtime::Error::NoContainer(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }

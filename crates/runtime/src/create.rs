@@ -386,6 +386,8 @@ fn make_in(
     launch::go(&plan, &launched, ready.late, request.connect.take())?;
     let program = process.args.first().map_or("", String::as_str);
     let answers = launch::listen(&plan, &launched, program, || runtime_hooks(spec, &saved))?;
+    // Its own copy is closed already, or a moment after what told us.
+    state::finish_set_up(directory, request.id)?;
     if let Some(found) = &answers.listener {
         listener::hand_over(spec, &saved.to_oci(Status::Creating), found)?;
     }
@@ -497,7 +499,9 @@ fn make_gate(directory: &OwnedFd) -> Result<StartGate> {
     let reader = open(DONE, OFlags::RDONLY | OFlags::NONBLOCK)?;
     let done = open(DONE, OFlags::WRONLY | OFlags::NONBLOCK)?;
     drop(reader);
-    Ok(StartGate { go, done })
+    let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3)
+        .map_err(|errno| Error::system("copy", "the descriptor of the state directory", errno))?;
+    Ok(StartGate { go, done, directory })
 }
 
 /// Lays out the hooks that the child runs.

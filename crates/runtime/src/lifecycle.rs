@@ -53,13 +53,11 @@ impl<'a> Container<'a> {
 
     /// Lets a created container execute its payload, and tells how that went.
     pub fn start(&self) -> Result<()> {
-        // Of two at once the second finds it started. The lock goes with the descriptor's last copy.
-        rustix::fs::flock(&self.directory, FlockOperation::LockExclusive)
-            .map_err(|errno| Error::system("lock", &self.saved.id, errno))?;
-        let status = self.status();
-        if status != Status::Created {
-            return Err(self.wrong("start", status));
-        }
+        let is_created = || match self.status() {
+            Status::Created => Ok(()),
+            status => Err(self.wrong("start", status)),
+        };
+        is_created()?;
         let open = |name: &'static str, flags| {
             rustix::fs::openat(
                 &self.directory,
@@ -69,19 +67,26 @@ impl<'a> Container<'a> {
             )
             .map_err(|errno| Error::system("open", name, errno))
         };
+        let go = match open(GO, OFlags::WRONLY | OFlags::NONBLOCK) {
+            Ok(go) => go,
+            // Another one started it, or it ended.
+            Err(error) => return Err(is_created().err().unwrap_or(error)),
+        };
+        // Of two at once the second finds it started. Not the directory: its lock says that it is being set up.
+        rustix::fs::flock(&go, FlockOperation::LockExclusive)
+            .map_err(|errno| Error::system("lock", &self.saved.id, errno))?;
+        is_created()?;
         let process = launch::open_process(state::pid(self.saved.pid)?)?;
         // Not blocking: the container's process holds the other end, or is gone.
         let done = open(DONE, OFlags::RDONLY | OFlags::NONBLOCK)?;
         let flags = rustix::fs::fcntl_getfl(&done).map_err(|errno| Error::system("open", DONE, errno))?;
         rustix::fs::fcntl_setfl(&done, flags - OFlags::NONBLOCK)
             .map_err(|errno| Error::system("open", DONE, errno))?;
-        let go = open(GO, OFlags::WRONLY | OFlags::NONBLOCK)?;
         rustix::io::write(&go, &[1]).map_err(|errno| Error::system("start", &self.saved.id, errno))?;
         for name in [GO, DONE] {
             atomic::remove(self.directory.as_fd(), name, Durability::Volatile).map_err(Error::Files)?;
         }
-        rustix::fs::flock(&self.directory, FlockOperation::Unlock)
-            .map_err(|errno| Error::system("unlock", &self.saved.id, errno))?;
+        drop(go);
         let answer =
             message::read(done.as_fd()).map_err(|errno| Error::system("hear from", &self.saved.id, errno))?;
         let facts = create::exec_facts();
@@ -135,7 +140,10 @@ impl<'a> Container<'a> {
             };
         }
         match self.status() {
-            status @ (Status::Stopped | Status::Creating) => Err(self.wrong("kill", status)),
+            // One that is being set up has a process, and may hang.
+            status @ (Status::Stopped | Status::Creating) if !self.saved.is_alive() => {
+                Err(self.wrong("kill", status))
+            }
             status => {
                 self.send(signal)?;
                 // A frozen process takes no signal before it is thawed.

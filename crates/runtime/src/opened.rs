@@ -117,13 +117,15 @@ pub struct PreparedHook {
     pub timeout: Option<i64>,
 }
 
-/// The two fifos of a created container.
+/// What a created container waits with: two fifos, and the lock that it gives back before.
 #[derive(Debug)]
 pub struct StartGate {
     /// Read end: `start` writes one byte.
     pub go: OwnedFd,
     /// Write end, closed by a successful exec; a failure is written to it.
     pub done: OwnedFd,
+    /// The container's directory, locked while it is being set up.
+    pub directory: OwnedFd,
 }
 
 impl Prepared {

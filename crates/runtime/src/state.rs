@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use files::atomic::{self, Durability};
 use oci::runtime::{Spec, State, Status};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::weaken::{self, Defence};
 use crate::{Error, Result};
 
 const STATE: &str = "state.json";
@@ -66,10 +67,17 @@ impl StateRoot {
     }
 
     /// Reserves a container's directory: of two that ask for one id, one gets it.
+    ///
+    /// It comes locked. The lock goes with the descriptor's last copy, of which the container's process has one until it
+    /// executes its program: so whoever makes the container may be killed meanwhile, and nobody joins half of it.
     pub fn reserve(&self, id: &str) -> Result<OwnedFd> {
         check_id(id)?;
         match rustix::fs::mkdirat(&self.directory, id, Mode::from_raw_mode(0o711)) {
-            Ok(()) => self.directory_of(id),
+            Ok(()) => {
+                let directory = self.directory_of(id)?;
+                lock(&directory, FlockOperation::LockExclusive, id)?;
+                Ok(directory)
+            }
             Err(Errno::EXIST) => Err(Error::Exists(id.to_owned())),
             Err(errno) => Err(Error::system("make the state directory of", id, errno)),
         }
@@ -171,6 +179,9 @@ impl Saved {
         if !self.is_alive() {
             return Status::Stopped;
         }
+        if is_being_set_up(directory) {
+            return Status::Creating;
+        }
         if rustix::fs::statat(directory, GO, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Status::Created;
         }
@@ -197,6 +208,27 @@ impl Saved {
             annotations: self.spec.annotations.clone(),
         }
     }
+}
+
+/// Says that the container is set up, where its process does not execute its program yet.
+pub(crate) fn finish_set_up(directory: &OwnedFd, id: &str) -> Result<()> {
+    lock(directory, FlockOperation::Unlock, id)
+}
+
+fn lock(directory: &OwnedFd, operation: FlockOperation, id: &str) -> Result<()> {
+    rustix::io::retry_on_intr(|| rustix::fs::flock(directory, operation))
+        .map_err(|errno| Error::system("lock the state directory of", id, errno))
+}
+
+/// Whether somebody makes the container still: its first process sees the host's files until its root is pivoted, and the
+/// kernel's unmasked until they are masked. What cannot be told is taken for it.
+fn is_being_set_up(directory: &OwnedFd) -> bool {
+    weaken::prepare();
+    if weaken::is_off(Defence::HalfMade) {
+        return false;
+    }
+    let try_lock = |operation| rustix::fs::flock(directory, operation);
+    try_lock(FlockOperation::NonBlockingLockShared).and_then(|()| try_lock(FlockOperation::Unlock)).is_err()
 }
 
 /// When a process started, field 22 of `/proc/<pid>/stat`; `None` for one that is dead or a zombie.

@@ -39,6 +39,8 @@ pub(crate) enum Defence {
     Destination = 32768,
     /// Nobody joins a container with fewer namespaces than it has.
     Namespaces = 65536,
+    /// Nobody joins a container that is being set up.
+    HalfMade = 131_072,
     /// No defence: overlays get their layers as descriptors. Without it they are mounted as before Linux 6.13.
     LayerDescriptors = 512,
 }
@@ -89,6 +91,7 @@ pub(crate) fn prepare() {
             "mounted" => Defence::Mounted,
             "destination" => Defence::Destination,
             "namespaces" => Defence::Namespaces,
+            "half-made" => Defence::HalfMade,
             "layer-descriptors" => Defence::LayerDescriptors,
             // That of the crate `cli`, which knows it.
             "read-only" => return bits,

@@ -13,7 +13,7 @@ mod terminal;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Rlimit};
 use rustix::thread::CpuSet;
@@ -93,6 +93,7 @@ pub fn run(plan: &Plan, prepared: &mut Prepared, socket: BorrowedFd<'_>, origin:
 impl Child<'_> {
     fn start(&mut self) -> Outcome {
         self.wait_for_go()?;
+        self.prepared.pauses.at("set-up", b"");
         // What is made for the container does not depend on the caller's mask.
         sys::process::set_umask(SETUP_UMASK);
         for file in &self.prepared.cgroup_files {
@@ -223,7 +224,6 @@ impl Child<'_> {
         }
     }
 
-    /// Says that everything is in place, and for a created container waits for `start`.
     fn take_streams(&self) -> Outcome {
         for (pipe, stream) in &self.prepared.streams {
             sys::exec::replace_stream(pipe.as_fd(), *stream).during(Operation::TakeTerminal)?;
@@ -231,8 +231,11 @@ impl Child<'_> {
         Ok(())
     }
 
+    /// Says that everything is in place, and for a created container waits for `start`.
     fn ready(&self) -> Outcome {
         let Some(gate) = &self.prepared.start else { return Ok(()) };
+        // Also where the creating command was killed: it may be joined from now on.
+        rustix::fs::flock(&gate.directory, FlockOperation::Unlock).during(Operation::Synchronise)?;
         message::send(self.socket, Message::Ready, &[]).during(Operation::Synchronise)?;
         let mut byte = [0];
         loop {
