@@ -97,6 +97,8 @@ images -q | 0 | $IMG12
 images -q --no-trunc | 0 | $IMG
 images --no-trunc | 0 | sha256:
 images --digests | 0 | DIGEST
+images --tree | 0 | DISK USAGE
+images --tree -n | 0 | └─ linux/amd64
 images -a | 0 | busybox
 images busybox | 0 | latest
 images busybox:latest | 0 | busybox

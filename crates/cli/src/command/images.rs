@@ -7,7 +7,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use store::{Listed, Store};
 
-use crate::command;
+use crate::command::{self, tree};
 use crate::error::Failure;
 use crate::format::{self, Filters, Listing, NONE, Pattern, ago, date, parse_moment, parse_time, size};
 use crate::global::Global;
@@ -21,6 +21,7 @@ use crate::{output, site};
   brig images
   brig images 'debian*'
   brig images --filter dangling=true -q
+  brig images --tree
   brig images --format '{{.Repository}}:{{.Tag}} {{.Size}}'"
 )]
 struct Images {
@@ -42,6 +43,9 @@ struct Images {
     /// Leave out the heading
     #[arg(long, short = 'n')]
     noheading: bool,
+    /// Show the platform of each image below it
+    #[arg(long, conflicts_with_all = ["quiet", "format", "digests"])]
+    tree: bool,
     /// Accepted for docker's sake: every image is listed
     #[arg(long, short = 'a', hide = true)]
     all: bool,
@@ -87,6 +91,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     images.retain(|image| selection.holds(image));
     // As docker: the newest first; those of one age by name.
     images.sort_by_key(|image| std::cmp::Reverse(created(image)));
+    if flags.tree {
+        return tree::list(global, &store, &images, !flags.noheading);
+    }
     if flags.quiet {
         let mut seen = HashSet::new();
         images.retain(|image| seen.insert(image.id));
