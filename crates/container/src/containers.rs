@@ -8,6 +8,7 @@
 mod names;
 mod removal;
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -375,6 +376,16 @@ impl<'a> Containers<'a> {
             ids.extend(entry.file_name().to_str().ok().and_then(ContainerId::parse));
         }
         Ok(ids)
+    }
+
+    /// The names of all containers that somebody may watch or that the runtime may know; no other has a process.
+    pub(crate) fn active(&self) -> Result<BTreeSet<String>> {
+        let mut active = self.states.names()?;
+        for entry in Dir::read_from(&self.alive).map_err(system("list", "alive"))? {
+            let entry = entry.map_err(system("list", "alive"))?;
+            active.extend(entry.file_name().to_str().ok().map(str::to_owned));
+        }
+        Ok(active)
     }
 
     /// Whether somebody watches a container or its process still runs.

@@ -97,16 +97,53 @@ pub struct Summary {
     pub state: State,
 }
 
+impl State {
+    /// What its watcher wrote down.
+    fn of(life: Life, watched: bool) -> Self {
+        Self {
+            status: match life.status {
+                monitor::Status::Created => Status::Created,
+                monitor::Status::Running => Status::Running,
+                monitor::Status::Restarting => Status::Restarting,
+                monitor::Status::Exited => Status::Exited,
+                monitor::Status::Dead => Status::Dead,
+            },
+            pid: life.pid,
+            exit_code: life.exit_code,
+            started: life.started,
+            finished: life.finished,
+            oom_killed: life.oom_killed,
+            error: life.error,
+            restart_count: life.restart_count,
+            stopped_by_user: life.stopped_by_user,
+            watched,
+            left_over: false,
+        }
+    }
+}
+
+/// The state of a container that neither a watcher nor the runtime knows, where that is what was written of it.
+fn at_rest(directory: BorrowedFd<'_>) -> Option<State> {
+    let state = State::of(Life::read(directory)?, false);
+    matches!(state.status, Status::Created | Status::Exited).then_some(state)
+}
+
 impl Containers<'_> {
     /// All containers, in no order. One that is half made, goes away meanwhile, or whose record is damaged is left out.
     ///
     /// # Errors
     /// [`Error::System`] where the directory of containers cannot be read.
     pub fn list(&self) -> Result<Vec<Summary>> {
+        // Looked at before any of the containers: of one that starts meanwhile the life says more than `created`.
+        let active = self.active()?;
         let summary = |id: ContainerId| {
             let directory = self.directory_of(&id).ok()?;
             let record = record_in(&directory, &id).ok()??;
-            let state = self.state_in(directory.as_fd(), &id).ok()?;
+            let at_rest = if active.contains(id.as_str()) { None } else { at_rest(directory.as_fd()) };
+            let state = match at_rest {
+                Some(state) => state,
+                None => self.state_in(directory.as_fd(), &id).ok()?,
+            };
             Some(Summary { id, record, state })
         };
         Ok(self.ids()?.into_iter().filter_map(summary).collect())
@@ -135,26 +172,7 @@ impl Containers<'_> {
         let watched = self.is_watched(id)?;
         let life = Life::read(directory);
         let known = life.is_some();
-        let life = life.unwrap_or_default();
-        let mut state = State {
-            status: match life.status {
-                monitor::Status::Created => Status::Created,
-                monitor::Status::Running => Status::Running,
-                monitor::Status::Restarting => Status::Restarting,
-                monitor::Status::Exited => Status::Exited,
-                monitor::Status::Dead => Status::Dead,
-            },
-            pid: life.pid,
-            exit_code: life.exit_code,
-            started: life.started,
-            finished: life.finished,
-            oom_killed: life.oom_killed,
-            error: life.error,
-            restart_count: life.restart_count,
-            stopped_by_user: life.stopped_by_user,
-            watched,
-            left_over: false,
-        };
+        let mut state = State::of(life.unwrap_or_default(), watched);
         // A foreground `run --rm` writes nothing down, and a monitor that was killed wrote nothing more.
         let written_by_its_watcher = known && watched && state.status != Status::Created;
         if !written_by_its_watcher && (watched || state.status != Status::Exited) {

@@ -48,10 +48,11 @@ pub fn read_own(directory: impl AsFd, name: impl AsRef<OsStr>, limit: u64) -> Re
 /// # Errors
 /// [`Error::TooLong`] when more than `limit` bytes come.
 pub fn read_all(fd: impl AsFd, limit: u64) -> Result<Vec<u8>> {
-    read_named(fd, Path::new("(descriptor)"), limit)
+    read_named(fd, Path::new("(descriptor)"), limit, None)
 }
 
-pub(crate) fn read_named(fd: impl AsFd, path: &Path, limit: u64) -> Result<Vec<u8>> {
+/// `size` is what a regular file was seen to have: it is not asked for its end then. One of a kernel file system says 0.
+pub(crate) fn read_named(fd: impl AsFd, path: &Path, limit: u64, size: Option<u64>) -> Result<Vec<u8>> {
     let fd = fd.as_fd();
     let mut bytes = Vec::with_capacity(FIRST_READ);
     loop {
@@ -63,6 +64,7 @@ pub(crate) fn read_named(fd: impl AsFd, path: &Path, limit: u64) -> Result<Vec<u
             Ok(_) if bytes.len() as u64 > limit => {
                 return Err(Error::TooLong { path: path.to_owned(), limit });
             }
+            Ok(_) if size == Some(bytes.len() as u64) => return Ok(bytes),
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::system("read", path, errno)),
         }

@@ -120,7 +120,7 @@ impl Procfs {
     /// As [`Procfs::open_file`], and [`Error::TooLong`].
     pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
         let path = path.as_ref();
-        read_named(self.open_file(path, OFlags::RDONLY)?, path, limit)
+        read_named(self.open_file(path, OFlags::RDONLY)?, path, limit, None)
     }
 
     /// Writes `bytes` to the file `path` in one `write(2)`, as id maps, labels and sysctls demand.

@@ -111,10 +111,11 @@ pub fn read_bounded(root: impl AsFd, path: impl AsRef<Path>, limit: u64) -> Resu
 }
 
 pub(crate) fn read_regular(file: &OwnedFd, path: &Path, limit: u64) -> Result<Vec<u8>> {
-    if require_regular(file, path)? > limit {
+    let size = require_regular(file, path)?;
+    if size > limit {
         return Err(Error::TooLong { path: path.to_owned(), limit });
     }
-    read_named(file, path, limit)
+    read_named(file, path, limit, Some(size))
 }
 
 const A_DIRECTORY: &str = "a directory";

@@ -1,5 +1,6 @@
 //! Containers on disk: `<root>/<id>/state.json`, and the fifos of one that waits for `start`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -118,19 +119,20 @@ impl StateRoot {
 
     /// The ids of all containers, in order.
     pub fn ids(&self) -> Result<Vec<String>> {
+        Ok(self.names()?.into_iter().filter(|name| self.load(name).is_ok()).collect())
+    }
+
+    /// The names of what is there, in order: an engine has directories here that hold no state.
+    pub fn names(&self) -> Result<BTreeSet<String>> {
         let failed = |errno| Error::system("list", self.path.display().to_string(), errno);
-        let mut ids = Vec::new();
+        let mut names = BTreeSet::new();
         for entry in Dir::read_from(&self.directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            if let Ok(name) = entry.file_name().to_str()
-                && check_id(name).is_ok()
-                && self.load(name).is_ok()
-            {
-                ids.push(name.to_owned());
-            }
+            names.extend(
+                entry.file_name().to_str().ok().filter(|name| check_id(name).is_ok()).map(str::to_owned),
+            );
         }
-        ids.sort();
-        Ok(ids)
+        Ok(names)
     }
 }
 
