@@ -10,7 +10,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &[]),
     (4, &["container"]),
     (3, &["runtime", "store", "monitor", "journal", "network", "volume", "secret"]),
-    (2, &["archive", "probe"]),
+    (2, &["archive", "probe", "fetch"]),
     (1, &["files", "seccomp", "cgroup", "idmap"]),
     (0, &["sys", "oci", "template"]),
 ];

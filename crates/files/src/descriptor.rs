@@ -43,6 +43,22 @@ pub fn read_own(directory: impl AsFd, name: impl AsRef<OsStr>, limit: u64) -> Re
     }
 }
 
+/// Reads a file of the host that its administrator or the person themself names, `None` when it is missing.
+///
+/// Symlinks are followed: nobody else can write on the way there, or the file means nothing anyhow.
+///
+/// # Errors
+/// As [`read_own`].
+pub fn read_named_file(path: impl AsRef<Path>, limit: u64) -> Result<Option<Vec<u8>>> {
+    let path = path.as_ref();
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => read_regular(&file, path, limit).map(Some),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(Error::system("open", path, errno)),
+    }
+}
+
 /// Reads to the end of `fd`, at most `limit` bytes.
 ///
 /// # Errors

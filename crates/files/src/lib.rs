@@ -44,7 +44,9 @@ pub mod root;
 mod tree;
 pub mod weaken;
 
-pub use descriptor::{clear_cloexec, open_directory, read_all, read_own, set_cloexec, write_all};
+pub use descriptor::{
+    clear_cloexec, open_directory, read_all, read_named_file, read_own, set_cloexec, write_all,
+};
 pub use error::{Error, Result, chain};
 pub use relpath::{MAX_COMPONENT, MAX_PATH, RelPath, is_plain_name};
 pub use tree::remove_tree;
