@@ -9,7 +9,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (6, &["cli"]),
     (5, &[]),
     (4, &["container"]),
-    (3, &["runtime", "store", "monitor", "journal", "network", "volume", "secret"]),
+    (3, &["runtime", "store", "monitor", "journal", "network", "volume", "secret", "registry"]),
     (2, &["archive", "probe", "fetch"]),
     (1, &["files", "seccomp", "cgroup", "idmap"]),
     (0, &["sys", "oci", "template"]),
