@@ -8,7 +8,7 @@ use serde_json::Value;
 const FLOORS: &[(u8, &[&str])] = &[
     (6, &["cli"]),
     (5, &[]),
-    (4, &["container"]),
+    (4, &["container", "image"]),
     (3, &["runtime", "store", "monitor", "journal", "network", "volume", "secret", "registry"]),
     (2, &["archive", "probe", "fetch"]),
     (1, &["files", "seccomp", "cgroup", "idmap"]),

@@ -209,7 +209,7 @@ fn is_private_directory(path: &Path) -> bool {
     clippy::disallowed_methods,
     reason = "this is the program that reads the environment for its libraries"
 )]
-fn directory_variable(name: &str) -> Option<PathBuf> {
+pub(crate) fn directory_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 

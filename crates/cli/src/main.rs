@@ -18,6 +18,7 @@ mod input;
 mod note;
 mod output;
 mod progress;
+mod remote;
 mod runtime;
 mod sealed;
 mod site;

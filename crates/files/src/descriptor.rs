@@ -59,6 +59,23 @@ pub fn read_named_file(path: impl AsRef<Path>, limit: u64) -> Result<Option<Vec<
     }
 }
 
+/// Whether a pipe or socket has something to read, or its end, within a time.
+///
+/// # Errors
+/// The errno of poll(2).
+pub fn is_readable(fd: impl AsFd, within: std::time::Duration) -> std::io::Result<bool> {
+    let timeout = rustix::event::Timespec {
+        tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(within.subsec_nanos()),
+    };
+    let mut waited = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+    match rustix::event::poll(&mut waited, Some(&timeout)) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Reads to the end of `fd`, at most `limit` bytes.
 ///
 /// # Errors

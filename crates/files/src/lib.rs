@@ -45,7 +45,7 @@ mod tree;
 pub mod weaken;
 
 pub use descriptor::{
-    clear_cloexec, open_directory, read_all, read_named_file, read_own, set_cloexec, write_all,
+    clear_cloexec, is_readable, open_directory, read_all, read_named_file, read_own, set_cloexec, write_all,
 };
 pub use error::{Error, Result, chain};
 pub use relpath::{MAX_COMPONENT, MAX_PATH, RelPath, is_plain_name};

@@ -25,7 +25,7 @@ const MARGIN: u64 = 10;
 const CLIENT_ID: &str = "brig";
 
 /// What was found out about one registry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Authorization {
     /// Tokens by what they are for.
     tokens: HashMap<String, (Secret, Instant)>,

@@ -125,6 +125,16 @@ impl Repository {
         Ok(Self { origin, name: name.to_owned(), options, own, others, authorization: RefCell::default() })
     }
 
+    /// The same with connections of its own, for another process: two that write to one would mix up.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn fresh(&self) -> Result<Self> {
+        let fresh = Self::new(self.origin.clone(), &self.name, self.options.clone())?;
+        fresh.authorization.replace(self.authorization.borrow().clone());
+        Ok(fresh)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn origin(&self) -> &Origin {
@@ -238,6 +248,31 @@ impl Repository {
         Ok((answer.take(left + 1), begins))
     }
 
+    /// Reads a small blob whole, such as a configuration; its size and digest are those of the descriptor.
+    ///
+    /// # Errors
+    /// Every one of [`Error`].
+    pub fn small_blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let what = format!("blob {} of {}/{}", descriptor.digest, self.origin, self.name);
+        let hostile = |reason: String| Error::Hostile { what: what.clone(), reason };
+        if descriptor.size > image::MAX_CONFIGURATION as u64 {
+            return Err(hostile(format!("it says that it has {} bytes", descriptor.size)));
+        }
+        let (mut reader, _) = self.blob(descriptor, 0)?;
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map_err(|error| hostile(error.to_string()))?;
+        let (found, _) =
+            Digest::of_reader(descriptor.digest.algorithm(), &mut &bytes[..]).map_err(Error::Input)?;
+        if found != descriptor.digest {
+            return Err(Error::Digest {
+                what,
+                expected: Box::new(descriptor.digest),
+                found: Box::new(found),
+            });
+        }
+        Ok(bytes)
+    }
+
     /// All tags, in the registry's order.
     ///
     /// # Errors
@@ -320,7 +355,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Denied`] and others.
     pub fn check(&self) -> Result<()> {
-        let what = format!("log in to {}", self.origin);
+        let what = format!("registry {}", self.origin);
         let address = self.origin.at("/v2/");
         let answer = self.ask_for(&address, "", &what, Ask::new(Method::Get))?;
         self.expect(answer, &what, &[200]).map(drop)

@@ -85,6 +85,22 @@ pub enum Error {
         #[source]
         source: oci::image::ImageError,
     },
+    /// A file of credentials that cannot be read or written.
+    #[error("credentials in `{path}`: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A credential helper that does not help.
+    #[error("credential helper `{name}`: {reason}")]
+    Helper {
+        /// Its name, without `docker-credential-`.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// What is to be sent cannot be read.
     #[error("read what is pushed")]
     Input(#[source] std::io::Error),

@@ -10,6 +10,7 @@
 
 mod answers;
 mod authorization;
+pub mod certificates;
 mod challenge;
 mod client;
 mod credentials;
@@ -19,7 +20,7 @@ mod realm;
 mod upload;
 
 pub use client::{Access, Document, Options, Repository, Target};
-pub use credentials::{Credentials, Secret};
+pub use credentials::{Credentials, Kept, Secret, forget, keep};
 pub use error::{Error, Result};
 pub use origin::{Address, Origin};
 pub use upload::Pushed;

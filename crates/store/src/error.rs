@@ -127,6 +127,18 @@ pub enum Error {
     /// The child's user namespace could not be made.
     #[error("cannot enter a user namespace to unpack")]
     Namespace(#[from] idmap::Error),
+    /// Whoever gives the content failed.
+    #[error("cannot get {what}")]
+    Given {
+        /// What was wanted.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was there when an operation began was removed meanwhile.
+    #[error("a part of the image was removed while the rest came: try again")]
+    Removed,
     /// The input stream failed.
     #[error("cannot read the input")]
     Input(#[source] std::io::Error),

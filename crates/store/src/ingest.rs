@@ -20,10 +20,11 @@ use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 
 use crate::error::{Error, Result};
+use crate::image::Image;
 use crate::layer::LayerMeta;
 use crate::layout::{Store, make_directory, names_in};
 use crate::unpack::{self, Job, Unpacked};
-use crate::{blob, layer};
+use crate::{blob, layer, part};
 
 /// Largest blob in bytes: what a hostile archive can make us store, not what anybody needs.
 const MAX_BLOB: u64 = 64 << 30;
@@ -170,6 +171,33 @@ impl<'a> Ingest<'a> {
         Ok((digest, size))
     }
 
+    /// Stages a blob that came as a part, whole and checked by whoever received it.
+    pub(crate) fn take_part(&mut self, digest: &Digest) -> Result<()> {
+        let name = self.name_next("part");
+        let all = self.store.directory("ingest")?;
+        let part = part::name(digest);
+        match rustix::fs::renameat(&all, &part, &self.session.directory, &name) {
+            Ok(()) => {}
+            // Another process that wanted the same was faster.
+            Err(Errno::NOENT) if self.store.has_blob(digest)? => return Ok(()),
+            Err(errno) => return Err(Error::system("rename", part, errno)),
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&self.session.directory, &name, flags, Mode::empty())
+            .map_err(|errno| Error::system("open", &name, errno))?;
+        self.stage(*digest, name, &File::from(file))
+    }
+
+    /// Whether all of an image is staged or in the store; the caller holds the store lock.
+    pub(crate) fn has_all(&self, image: &Image) -> Result<bool> {
+        for digest in image.manifest.layers.iter().map(|layer| &layer.digest).chain([&image.id]) {
+            if !self.has_blob(digest)? {
+                return Ok(false);
+            }
+        }
+        image.layers.iter().try_fold(true, |all, chain| Ok(all && self.has_layer(chain)?))
+    }
+
     /// Stages a blob that `write` puts into a file.
     pub(crate) fn written(
         &mut self,
@@ -278,6 +306,28 @@ impl<'a> Ingest<'a> {
         };
         self.layers.push((chain, name));
         Ok(diff_id)
+    }
+
+    /// Unpacks a layer of an image whose blob is here, unless that is done; of one that is here from another blob, sees that
+    /// this one unpacks to the same.
+    pub(crate) fn settle(&mut self, image: &Image, at: usize) -> Result<()> {
+        let (layer, chain) = (&image.manifest.layers[at], &image.layers[at]);
+        let diff_ids = &image.configuration.rootfs.diff_ids;
+        if !self.has_layer(chain)? {
+            return self.layer(&layer.digest, &diff_ids[..at], Some(&diff_ids[at])).map(drop);
+        }
+        if self.is_known(chain, &layer.digest)? {
+            return Ok(());
+        }
+        let found = self.diff_id(&layer.digest)?;
+        if found == diff_ids[at] {
+            return Ok(());
+        }
+        Err(Error::Digest {
+            what: "uncompressed layer",
+            expected: Box::new(diff_ids[at]),
+            found: Box::new(found),
+        })
     }
 
     /// Bounds what all layers of this operation become together.
@@ -411,7 +461,10 @@ impl<'a> Ingest<'a> {
 /// Removes what dead processes left in `ingest/`.
 pub(crate) fn sweep(store: &Store, all: BorrowedFd<'_>) -> Result<()> {
     for name in names_in(all)? {
-        let Some(opened) = open_directory(all, &name)? else { continue };
+        let Some(opened) = open_directory(all, &name)? else {
+            part::sweep(all, &name)?;
+            continue;
+        };
         // an empty one may be a second old and not locked yet: its maker sees that it is gone
         if let Some(_held) = lock::try_exclusive(opened)? {
             remove_session(store, all, &name)?;

@@ -9,8 +9,8 @@ use std::io::Read;
 use std::path::Path;
 
 use oci::image::{
-    self as types, Descriptor, Document, ImageConfiguration, Index, MAX_CONFIGURATION, MAX_MANIFEST,
-    Manifest, Platform, chain_ids, media,
+    self as types, Descriptor, ImageConfiguration, MAX_CONFIGURATION, MAX_MANIFEST, Manifest, Platform,
+    chain_ids, media,
 };
 use oci::{Algorithm, Digest, Reference};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -21,10 +21,9 @@ use crate::image::{Image, clip};
 use crate::import::{archive_kind, stage_manifest};
 use crate::ingest::Ingest;
 use crate::layout::Store;
+use crate::search::{Search, words};
 use crate::source::Source;
 
-/// Deepest index: `index.json` is the first level, then an image's index, then one more.
-const MAX_INDEX_DEPTH: usize = 3;
 /// Most images of one archive.
 const MAX_IMAGES: usize = 1024;
 
@@ -136,7 +135,8 @@ fn load_layout(ingest: &mut Ingest<'_>, source: &Source, options: &LoadOptions) 
     let wanted = options.platform.clone().unwrap_or_else(Platform::host);
     let mut images: Images = Vec::new();
     let mut seen: HashMap<Digest, usize> = HashMap::new();
-    let mut search = Search { source, wanted: &wanted, others: Vec::new(), known: HashMap::new() };
+    let mut read = |entry: &Descriptor| read_blob(source, "image manifest", entry, MAX_MANIFEST);
+    let mut search = Search::new(&mut read, &wanted);
     for entry in &index.manifests {
         if let Some(platform) = entry.platform.as_ref().filter(|platform| !platform.runs_on(&wanted)) {
             search.pass_over(words(platform));
@@ -163,83 +163,9 @@ fn load_layout(ingest: &mut Ingest<'_>, source: &Source, options: &LoadOptions) 
         images[at].1.extend(name_of(entry, options)?);
     }
     if images.is_empty() {
-        let mut others = search.others;
-        others.sort_unstable();
-        others.dedup();
-        others.truncate(16);
-        return Err(Error::Platform { wanted: words(&wanted), found: others.join(", ") });
+        return Err(search.nothing());
     }
     Ok(images)
-}
-
-/// The search of the manifests for a platform, which reads no document twice: indexes of a few kilobytes that name
-/// each other thousands of times would otherwise take hours.
-struct Search<'a> {
-    source: &'a Source,
-    wanted: &'a Platform,
-    /// What was passed over, for the message.
-    others: Vec<String>,
-    /// Where the documents read so far lead: to a manifest, or nowhere.
-    known: HashMap<Digest, Option<Digest>>,
-}
-
-impl Search<'_> {
-    /// Follows an entry to its manifest; `None` where it leads to another platform or no image.
-    fn choose(
-        &mut self,
-        entry: &Descriptor,
-        depth: usize,
-    ) -> Result<Option<(Descriptor, Manifest, Vec<u8>)>> {
-        if self.known.get(&entry.digest) == Some(&None) {
-            return Ok(None);
-        }
-        let found = self.read(entry, depth)?;
-        self.known.insert(entry.digest, found.as_ref().map(|(descriptor, _, _)| descriptor.digest));
-        Ok(found)
-    }
-
-    fn read(&mut self, entry: &Descriptor, depth: usize) -> Result<Option<(Descriptor, Manifest, Vec<u8>)>> {
-        if !media::is_manifest(&entry.media_type) && !media::is_index(&entry.media_type) {
-            self.pass_over(clip(&entry.media_type));
-            return Ok(None);
-        }
-        let bytes = read_blob(self.source, "image manifest", entry, MAX_MANIFEST)?;
-        let index: Index = match types::parse_document(&bytes, Some(&entry.media_type))? {
-            Document::Manifest(manifest) if media::is_configuration(&manifest.config.media_type) => {
-                let descriptor = Descriptor::new(&entry.media_type, entry.digest, entry.size);
-                return Ok(Some((descriptor, *manifest, bytes)));
-            }
-            Document::Manifest(manifest) => {
-                self.pass_over(clip(&manifest.config.media_type));
-                return Ok(None);
-            }
-            Document::Index(index) => *index,
-        };
-        if depth == MAX_INDEX_DEPTH {
-            return Err(Error::Limit { what: "depth of indexes", limit: MAX_INDEX_DEPTH as u64 });
-        }
-        // those with the right platform first, then those that do not say
-        let (named, unnamed): (Vec<_>, Vec<_>) =
-            index.manifests.iter().partition(|inner| inner.platform.is_some());
-        for inner in named.into_iter().chain(unnamed) {
-            match &inner.platform {
-                Some(platform) if !platform.runs_on(self.wanted) => self.pass_over(words(platform)),
-                _ => {
-                    if let Some(found) = self.choose(inner, depth + 1)? {
-                        return Ok(Some(found));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Remembers what was passed over: an index of thousands of entries fills no message.
-    fn pass_over(&mut self, what: String) {
-        if self.others.len() < 64 {
-            self.others.push(what);
-        }
-    }
 }
 
 /// The `dir:` layout of skopeo and podman says so in a file.
@@ -283,7 +209,6 @@ fn stage(
     ingest.bytes_as(manifest.config.digest, &config)?;
     ingest.bytes_as(descriptor.digest, bytes)?;
     let image = Image::new(descriptor, manifest, configuration)?;
-    let diff_ids = &image.configuration.rootfs.diff_ids;
     for (at, layer) in image.manifest.layers.iter().enumerate() {
         ingest.at_layer(at, image.manifest.layers.len());
         if media::layer_compression(&layer.media_type).is_none() {
@@ -296,19 +221,7 @@ fn stage(
             ingest.reading(Some(layer.size));
             ingest.blob("layer", &mut content, Some(layer))?;
         }
-        if !ingest.has_layer(&image.layers[at])? {
-            ingest.layer(&layer.digest, &diff_ids[..at], Some(&diff_ids[at]))?;
-        } else if !ingest.is_known(&image.layers[at], &layer.digest)? {
-            // the layer is there from another blob: that this one unpacks to the same is to be seen
-            let found = ingest.diff_id(&layer.digest)?;
-            if found != diff_ids[at] {
-                return Err(Error::Digest {
-                    what: "uncompressed layer",
-                    expected: Box::new(diff_ids[at]),
-                    found: Box::new(found),
-                });
-            }
-        }
+        ingest.settle(&image, at)?;
     }
     Ok(image)
 }
@@ -412,13 +325,4 @@ fn read_blob_at(
         .ok_or_else(|| Error::Missing { what, name: descriptor.digest.to_string() })?;
     blob::check(what, descriptor, &bytes)?;
     Ok(bytes)
-}
-
-fn words(platform: &Platform) -> String {
-    let mut text = format!("{}/{}", platform.os, platform.architecture);
-    if let Some(variant) = &platform.variant {
-        text.push('/');
-        text.push_str(variant);
-    }
-    clip(&text)
 }

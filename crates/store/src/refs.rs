@@ -23,6 +23,8 @@ const MAX_REF: u64 = 64 << 10;
 const MAX_DEPTH: usize = 130;
 /// Annotation that carries the image id (configuration digest), so that ids are found without manifests.
 const IMAGE_ID: &str = "brigantine.image.id";
+/// Annotation of a ref by digest whose digest is that of an index: which one the manifest was chosen from.
+const INDEX: &str = "brigantine.image.index";
 /// Where images without a name are.
 const UNTAGGED: &str = "_untagged";
 
@@ -46,7 +48,8 @@ impl Store {
             return self.read_descriptor(&format!("{directory}/:{tag}"));
         };
         if let Some(found) = self.read_descriptor(&format!("{directory}/@{digest}"))? {
-            return Ok(Some(found).filter(|found| found.digest == *digest));
+            let index = found.annotations.get(INDEX).and_then(|index| index.parse::<Digest>().ok());
+            return Ok(Some(found).filter(|found| found.digest == *digest || index == Some(*digest)));
         }
         let Some(opened) = self.open_at(&directory, OFlags::RDONLY | OFlags::DIRECTORY)? else {
             return Ok(None);
@@ -250,7 +253,16 @@ pub(crate) fn parse_path(path: &str) -> Option<Reference> {
 fn encode(manifest: &Descriptor, id: &Digest) -> Vec<u8> {
     let mut descriptor = Descriptor::new(&manifest.media_type, manifest.digest, manifest.size);
     descriptor.annotations.insert(IMAGE_ID.to_owned(), id.to_string());
+    if let Some(index) = manifest.annotations.get(INDEX) {
+        descriptor.annotations.insert(INDEX.to_owned(), index.clone());
+    }
     serde_json::to_vec(&descriptor).expect("a descriptor is made of strings and numbers")
+}
+
+/// A manifest's descriptor that says which index it was chosen from.
+pub(crate) fn chosen_from(mut manifest: Descriptor, index: &Digest) -> Descriptor {
+    manifest.annotations.insert(INDEX.to_owned(), index.to_string());
+    manifest
 }
 
 fn image_id(descriptor: &Descriptor) -> Option<Digest> {

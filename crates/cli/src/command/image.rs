@@ -21,7 +21,7 @@ const IMAGE: Group = Group {
         Command { name: "rm", about: "Remove images", run: rmi::run },
         Command { name: "tree", about: "Show the layers of an image", run: tree::run },
     ],
-    shared: &["history", "import", "load", "save", "tag", "untag"],
+    shared: &["history", "import", "load", "pull", "push", "save", "tag", "untag"],
 };
 
 pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {

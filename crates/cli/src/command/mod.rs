@@ -30,11 +30,15 @@ mod inspect;
 mod journal;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod pause;
 mod port;
 mod prune;
 mod ps;
+mod pull;
+mod push;
 mod rename;
 mod restart;
 mod rm;
@@ -120,6 +124,10 @@ const COMMANDS: &[Command] = &[
         run: import::run,
     },
     Command { name: "load", about: "Load images from an archive or an OCI layout directory", run: load::run },
+    Command { name: "pull", about: "Get images from a registry", run: pull::run },
+    Command { name: "push", about: "Send images to a registry", run: push::run },
+    Command { name: "login", about: "Keep credentials for a registry", run: login::run },
+    Command { name: "logout", about: "Forget credentials for registries", run: logout::run },
     Command { name: "rm", about: "Remove containers", run: rm::run },
     Command { name: "rmi", about: "Remove images", run: rmi::run },
     Command { name: "save", about: "Write images to an archive or a directory", run: save::run },

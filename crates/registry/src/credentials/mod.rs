@@ -1,9 +1,14 @@
-//! What a registry is shown.
+//! What a registry is shown, and where people keep that.
+
+mod file;
+mod helper;
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+pub use file::{Kept, forget, keep};
 
 /// A value that no message and no log shows.
 #[derive(Clone, PartialEq, Eq)]
