@@ -7,6 +7,7 @@
 pub mod attack;
 mod brig;
 pub mod escape;
+pub mod hostile;
 pub mod running;
 pub mod shape;
 pub mod terminal;

@@ -27,6 +27,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("crun", "a peer"),
     ("bubblewrap", "a peer"),
     ("podman", "calls `brig-runtime` in place of its own runtime; a peer"),
+    ("docker-registry", "a registry that images go to and come from"),
+    ("openssl", "certificates of registries"),
+    ("apache2-utils", "passwords of registries"),
     ("containerd", "calls `brig-runtime` in place of its own runtime"),
 ];
 

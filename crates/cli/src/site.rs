@@ -75,7 +75,8 @@ pub(crate) fn of_store(error: store::Error) -> Failure {
         _ => Failure::environment(error),
     };
     if is_missing {
-        return failure.hint("`brig images` lists what is here; `brig load` and `brig import` bring more");
+        return failure
+            .hint("`brig images` lists what is here; `brig pull`, `brig load` and `brig import` bring more");
     }
     failure
 }

@@ -75,7 +75,7 @@ pub(super) struct Flags {
     /// Write the container's id to a new file
     #[arg(long, value_name = "FILE", help_heading = "Container")]
     pub(super) cidfile: Option<String>,
-    /// never or missing
+    /// Fetch the image: always, missing (if it is not here), newer or never [default: never]
     #[arg(long, value_name = "WHEN", help_heading = "Container")]
     pub(super) pull: Option<String>,
     /// Platform of the image

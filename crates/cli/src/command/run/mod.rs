@@ -16,10 +16,12 @@ use container::{Attach, Connection, Error, IdSource, Notify, Options, Preview, R
 
 use self::flags::Flags;
 pub(crate) use self::options::{failure, restart_policy};
-use crate::command;
+use crate::command::{self, pull, pull::Policy};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::note::{self, Event};
+use crate::progress::Progress;
+use crate::remote::Remote;
 use crate::{input, output, sealed, site};
 
 /// The name in messages.
@@ -30,6 +32,9 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let (flags, image, words) = parse(NAME, args)?;
     let mut options = options::options(&flags, words)?;
     options.detached |= is_watched(&flags, &options);
+    if !flags.dry_run {
+        bring(global, &flags, &image)?;
+    }
     seal(&flags, &options)?;
     site::with(global, |site, ids| {
         if flags.dry_run {
@@ -107,6 +112,7 @@ pub(crate) fn create(global: &Global, args: Vec<OsString>) -> Result<u8, Failure
     let (flags, image, words) = parse("brig create", args)?;
     let mut options = options::options(&flags, words)?;
     options.detached = true;
+    bring(global, &flags, &image)?;
     seal(&flags, &options)?;
     site::with(global, |site, ids| {
         let ready = prepare(global, site, &flags, &image, &options, ids)?;
@@ -200,17 +206,26 @@ fn parse(name: &'static str, args: Vec<OsString>) -> Result<(Flags, String, Vec<
     Ok((flags, image, words))
 }
 
+/// Pulls the image where `--pull` asks for that. Without the flag nothing is fetched: a name that was mistyped, or that a
+/// stranger has on a registry, runs nothing.
+fn bring(global: &Global, flags: &Flags, image: &str) -> Result<(), Failure> {
+    let Some(when) = &flags.pull else { return Ok(()) };
+    let policy = Policy::parse("--pull", when)?;
+    let (mut store, _) = site::store(global)?;
+    // An id is of an image that is here.
+    if policy == Policy::Never || policy == Policy::Missing && store.find(image).is_ok() {
+        return Ok(());
+    }
+    let reference = command::reference(image)?;
+    let progress = Progress::start(global, flags.quiet, "pull");
+    store.measure(progress.meter());
+    pull::one(global, &store, &Remote::default(), &reference, None, policy).map(drop)
+}
+
 /// Flags that take only some of docker's values today.
 fn check(flags: &Flags) -> Result<(), Failure> {
-    match flags.pull.as_deref() {
-        None | Some("never" | "missing") => {}
-        Some(when @ ("always" | "newer")) => {
-            return Err(Failure::user(format!("`--pull {when}` is not there yet"))
-                .hint("bring the image with `brig load` or `brig import`"));
-        }
-        Some(other) => {
-            return Err(Failure::user(format!("`--pull` cannot be `{other}`: use never or missing")));
-        }
+    if let Some(when) = &flags.pull {
+        Policy::parse("--pull", when)?;
     }
     let host = oci::image::Platform::host();
     let own = format!("{}/{}", host.os, host.architecture);
