@@ -521,3 +521,49 @@ story!(tokens_are_asked_for_by_what_is_done, [root], |brig| {
         "{asked:?}"
     );
 });
+
+// registries.conf: what is closed is not asked, a mirror is asked first and believed no more than the registry.
+story!(mirrors_and_blocked_registries, [root, user], |brig| {
+    let image = served(brig);
+    let digest = Digest::of(&image.manifest);
+    let lying = {
+        let image = image.clone();
+        Server::start(move |asked| {
+            let mut reply = image.answer(asked);
+            if asked.line.contains("/manifests/") {
+                reply.body.push(b' ');
+            }
+            reply
+        })
+    };
+    let empty = Server::start(|_| Reply::new(404, ""));
+    let honest = Server::start(move |asked| image.answer(asked));
+    let file = brig.directory().join("registries.conf");
+    let text = format!(
+        "unqualified-search-registries = ['a.example', 'b.example']\n[aliases]\nbox = '{}/box'\n\
+         [[registry]]\nlocation = 'gone.example'\n\
+         [[registry.mirror]]\nlocation = '{}/m'\n[[registry.mirror]]\nlocation = '{}'\n[[registry.mirror]]\nlocation = '{}/far'\n\
+         [[registry]]\nprefix = '{}/evil'\nblocked = true\n",
+        honest.address, lying.address, empty.address, honest.address, honest.address,
+    );
+    fs::write(&file, text).unwrap();
+    let run = |words: &[&str]| testkit::run(brig.command(words).env("CONTAINERS_REGISTRIES_CONF", &file));
+    let exact = format!("gone.example/box@{digest}");
+    let pulled = run(&["pull", "-q", &exact]);
+    assert!(pulled.code == 0 && pulled.stderr.contains("has digest"), "{pulled}");
+    assert_eq!(pulled.stdout, format!("{exact}\n"));
+    let asked: Vec<String> = honest.asked().into_iter().map(|asked| asked.line).collect();
+    assert!(asked.iter().any(|line| line.contains("/v2/far/box/manifests/")), "{asked:?}");
+    assert!(empty.asked().iter().any(|asked| asked.line.contains("/v2/box/manifests/")));
+    assert_eq!(run(&["pull", "-q", "box:1"]).success(), format!("{}/box:1\n", honest.address));
+    let before = honest.asked().len();
+    let name = format!("{}/evil/box:1", honest.address);
+    run(&["tag", &exact, &name]).success();
+    for verb in ["pull", "push"] {
+        let blocked = run(&[verb, &name]);
+        assert!(blocked.code != 0 && blocked.stderr.contains("blocks"), "{blocked}");
+    }
+    assert_eq!(honest.asked().len(), before);
+    let short = run(&["pull", "other"]);
+    assert!(short.code != 0 && short.stderr.contains("a.example/other or b.example/other"), "{short}");
+});

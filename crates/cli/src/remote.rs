@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use fetch::{Proxies, Settings};
 use image::Tls;
-use registry::{Credentials, Kept, Options, Repository, Secret, certificates};
+use registry::{Configuration, Credentials, Kept, Options, Repository, Secret, Source, certificates};
 
 use crate::error::Failure;
 use crate::global;
@@ -29,23 +29,24 @@ pub(crate) struct Remote {
 
 impl Remote {
     /// Opens a repository, with the credentials that are kept for it.
-    pub(crate) fn open(&self, registry: &str, repository: &str) -> Result<Repository, Failure> {
+    pub(crate) fn open(&self, source: &Source) -> Result<Repository, Failure> {
         let credentials = match &self.creds {
             Some(text) => Some(parse(text)?),
-            None => self.kept().find(registry, repository).map_err(of_registry)?,
+            None => self.kept().find(&source.registry, &source.repository).map_err(of_registry)?,
         };
-        self.open_as(registry, repository, credentials)
+        self.open_as(source, credentials)
     }
 
     /// The same with these.
     pub(crate) fn open_as(
         &self,
-        registry: &str,
-        repository: &str,
+        source: &Source,
         credentials: Option<Credentials>,
     ) -> Result<Repository, Failure> {
-        let settings = self.settings(registry)?;
-        let tls = match self.tls_verify {
+        let Source { registry, repository, insecure } = source;
+        let is_checked = self.tls_verify.or(insecure.then_some(false));
+        let settings = self.settings(registry, is_checked)?;
+        let tls = match is_checked {
             None => Tls::Usual,
             Some(true) => Tls::Required,
             Some(false) => Tls::Unchecked,
@@ -55,7 +56,7 @@ impl Remote {
         Repository::new(origin, repository, options).map_err(of_registry)
     }
 
-    fn settings(&self, registry: &str) -> Result<Settings, Failure> {
+    fn settings(&self, registry: &str, is_checked: Option<bool>) -> Result<Settings, Failure> {
         let mut trust = match &self.cert_dir {
             Some(directory) => certificates::trust_of(directory),
             None => {
@@ -68,7 +69,7 @@ impl Remote {
             }
         }
         .map_err(of_registry)?;
-        trust.any_certificate = self.tls_verify == Some(false);
+        trust.any_certificate = is_checked == Some(false);
         trust.roots.bundle = global::directory_variable("SSL_CERT_FILE");
         Ok(Settings { trust, proxies: proxies(), ..Settings::default() })
     }
@@ -98,6 +99,24 @@ impl Remote {
     fn named_file(&self) -> Option<PathBuf> {
         self.authfile.clone().or_else(|| global::directory_variable("REGISTRY_AUTH_FILE"))
     }
+}
+
+/// What `registries.conf` says: the file that CONTAINERS_REGISTRIES_CONF names, alone; else a person's own, or the machine's, with
+/// the drop-ins of both.
+pub(crate) fn configuration() -> Result<Configuration, Failure> {
+    const MACHINE: &str = "/etc/containers";
+    if let Some(file) = global::directory_variable("CONTAINERS_REGISTRIES_CONF") {
+        return Configuration::read(&file, &[]).map_err(of_registry);
+    }
+    let own = global::directory_variable("XDG_CONFIG_HOME").or_else(|| Some(home()?.join(".config")));
+    let own = own.map(|path| path.join("containers"));
+    let file = own.as_ref().map(|path| path.join("registries.conf")).filter(|path| path.exists());
+    let file = file.unwrap_or_else(|| PathBuf::from(MACHINE).join("registries.conf"));
+    let directories: Vec<PathBuf> = std::iter::once(PathBuf::from(MACHINE))
+        .chain(own)
+        .map(|path| path.join("registries.conf.d"))
+        .collect();
+    Configuration::read(&file, &directories).map_err(of_registry)
 }
 
 fn own_file() -> Option<PathBuf> {
@@ -151,7 +170,7 @@ pub(crate) fn of_registry(error: registry::Error) -> Failure {
         Kind::Denied { .. } => {
             Failure::user(error).hint("`brig login REGISTRY` keeps credentials; a name that is not there is refused alike")
         }
-        Kind::File { .. } | Kind::Helper { .. } => Failure::user(error),
+        Kind::File { .. } | Kind::Helper { .. } | Kind::Short { .. } | Kind::Blocked { .. } => Failure::user(error),
         Kind::Fetch { source: fetch::Error::Tls { .. }, .. } => Failure::environment(error).hint(
             "a CA of your own goes to `/etc/containers/certs.d/REGISTRY/ca.crt`; `--tls-verify=false` takes any certificate",
         ),

@@ -85,13 +85,29 @@ pub enum Error {
         #[source]
         source: oci::image::ImageError,
     },
-    /// A file of credentials that cannot be read or written.
-    #[error("credentials in `{path}`: {reason}")]
+    /// A file of a person's or of the administrator's that cannot be read, understood or written.
+    #[error("`{path}` cannot be used: {reason}")]
     File {
         /// The file.
         path: String,
         /// Why.
         reason: String,
+    },
+    /// A short name that several registries could have.
+    #[error("`{name}` could be {}: give the whole name", .names.join(" or "))]
+    Short {
+        /// What was typed.
+        name: String,
+        /// What it could mean.
+        names: Vec<String>,
+    },
+    /// `registries.conf` closes it.
+    #[error("`{name}` is not asked for: registries.conf blocks `{prefix}`")]
+    Blocked {
+        /// The image's name.
+        name: String,
+        /// What is blocked.
+        prefix: String,
     },
     /// A credential helper that does not help.
     #[error("credential helper `{name}`: {reason}")]

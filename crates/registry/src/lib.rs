@@ -13,6 +13,7 @@ mod authorization;
 pub mod certificates;
 mod challenge;
 mod client;
+mod configuration;
 mod credentials;
 mod error;
 mod origin;
@@ -20,6 +21,7 @@ mod realm;
 mod upload;
 
 pub use client::{Access, Document, Options, Repository, Target};
+pub use configuration::{Configuration, Source};
 pub use credentials::{Credentials, Kept, Secret, forget, keep};
 pub use error::{Error, Result};
 pub use origin::{Address, Origin};

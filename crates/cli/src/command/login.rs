@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 
 use clap::Parser;
 use oci::reference::DEFAULT_REGISTRY;
-use registry::{Credentials, Secret};
+use registry::{Credentials, Secret, Source};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::command;
@@ -64,7 +64,8 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
         };
     }
     let credentials = ask(global, &flags)?;
-    let opened = flags.remote.open_as(&registry, repository, Some(credentials.clone()))?;
+    let source = Source { registry: registry.clone(), repository: repository.to_owned(), insecure: false };
+    let opened = flags.remote.open_as(&source, Some(credentials.clone()))?;
     opened.check().map_err(of_registry)?;
     let path = flags.remote.own()?;
     registry::keep(&path, &name, &credentials).map_err(of_registry)?;

@@ -13,7 +13,7 @@ use crate::command::{self, platform};
 use crate::error::Failure;
 use crate::global::Global;
 use crate::progress::Progress;
-use crate::remote::{Remote, of_image, of_registry};
+use crate::remote::{self, Remote, of_image, of_registry};
 use crate::{output, site};
 
 /// Get images from a registry
@@ -85,11 +85,17 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
     let policy = Policy::parse("--policy", &flags.policy)?;
     let platform = flags.platform.as_deref().map(platform).transpose()?;
     let mut store = site::tidy_store(global)?;
+    let configuration = remote::configuration()?;
     for name in &flags.names {
-        let reference = command::reference(name)?;
+        let name = name.strip_prefix("docker://").unwrap_or(name);
+        let whole = configuration.full_name(name).map_err(of_registry)?;
+        let reference = command::reference(&whole)?;
         let progress = Progress::start(global, flags.quiet, "pull");
         store.measure(progress.meter());
         if flags.all_tags {
+            if whole != reference.familiar_name() && whole != reference.name() {
+                return Err(Failure::user("`--all-tags` takes a name without tag and digest"));
+            }
             all(global, &store, &flags, &reference, platform.as_ref())?;
             continue;
         }
@@ -124,8 +130,7 @@ pub(crate) fn one(
         let missing = store::Error::NotFound { name: reference.familiar() };
         return Err(site::of_store(missing));
     }
-    let repository = remote.open(reference.registry(), reference.repository())?;
-    let pulled = match pull(global, store, &repository, reference, platform) {
+    let pulled = match from_any(global, store, remote, reference, platform) {
         Err(failure) if policy == Policy::Newer && here.is_some() => {
             global.log.warning(&format!("the image here is used: {}", failure.chain()));
             return Ok(format!("{reference}\n"));
@@ -134,6 +139,32 @@ pub(crate) fn one(
     };
     let words = if pulled.received.is_new { "Downloaded newer image for" } else { "Image is up to date for" };
     Ok(format!("Digest: {}\nStatus: {words} {}\n{reference}\n", pulled.digest, reference.familiar()))
+}
+
+/// Pulls from the first of its sources that has it: mirrors, then the registry itself.
+fn from_any(
+    global: &Global,
+    store: &Store,
+    remote: &Remote,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<Pulled, Failure> {
+    let sources = remote::configuration()?.sources(reference).map_err(of_registry)?;
+    let last = sources.len().saturating_sub(1);
+    for (at, source) in sources.iter().enumerate() {
+        let result =
+            remote.open(source).and_then(|repository| pull(global, store, &repository, reference, platform));
+        match result {
+            Err(failure) if at < last => {
+                let place = format!("{}/{}", source.registry, source.repository);
+                global
+                    .log
+                    .warning(&format!("the next source is tried, `{place}` failed: {}", failure.chain()));
+            }
+            result => return result,
+        }
+    }
+    Err(Failure::user("registries.conf leaves no place to pull from"))
 }
 
 fn pull(
@@ -163,12 +194,10 @@ fn all(
     reference: &Reference,
     platform: Option<&Platform>,
 ) -> Result<(), Failure> {
-    if reference.digest().is_some()
-        || !flags.names.iter().any(|name| *name == reference.familiar_name() || *name == reference.name())
-    {
-        return Err(Failure::user("`--all-tags` takes a name without tag and digest"));
-    }
-    let repository = flags.remote.open(reference.registry(), reference.repository())?;
+    let sources = remote::configuration()?.sources(reference).map_err(of_registry)?;
+    let source =
+        sources.last().ok_or_else(|| Failure::user("registries.conf leaves no place to pull from"))?;
+    let repository = flags.remote.open(source)?;
     for tag in repository.tags().map_err(of_registry)? {
         let tagged = reference.with_tag(&tag).map_err(|error| {
             Failure::environment(format!("the registry lists a tag that is none: {error}"))

@@ -13,7 +13,7 @@ use store::Store;
 use crate::command;
 use crate::error::Failure;
 use crate::global::Global;
-use crate::remote::{Remote, of_image};
+use crate::remote::{self, Remote, of_image, of_registry};
 use crate::{output, site};
 
 /// Send images to a registry
@@ -80,7 +80,10 @@ pub(crate) fn run(global: &Global, args: Vec<OsString>) -> Result<u8, Failure> {
 
 fn one(global: &Global, store: &Store, flags: &Push, image: &str, to: &Reference) -> Result<(), Failure> {
     let found = store.find(image).map_err(site::of_store)?;
-    let repository = flags.remote.open(to.registry(), to.repository())?;
+    // Mirrors are to read; the last source is the place itself.
+    let sources = remote::configuration()?.sources(to).map_err(of_registry)?;
+    let source = sources.last().ok_or_else(|| Failure::user("registries.conf leaves no place to push to"))?;
+    let repository = flags.remote.open(source)?;
     if !flags.quiet {
         output::print(&format!("The push refers to repository [{}]\n", to.name()))?;
     }
@@ -97,7 +100,7 @@ fn one(global: &Global, store: &Store, flags: &Push, image: &str, to: &Reference
     };
     let target = Target::of(to);
     let pushed =
-        image::push(store, &found, &repository, &target, to.registry(), &mut each).map_err(of_image)?;
+        image::push(store, &found, &repository, &target, &source.registry, &mut each).map_err(of_image)?;
     global.note.object("image", &found.id.to_string(), &to.familiar(), &["push"]);
     if let Some(path) = &flags.digestfile {
         write(path, &pushed.digest.to_string())?;
